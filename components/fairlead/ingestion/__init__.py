@@ -1,0 +1,1 @@
+"""Ingestion: data comes in, is checked, and is split."""

@@ -1,0 +1,1 @@
+"""Divides a dataset into train, validation and test."""
