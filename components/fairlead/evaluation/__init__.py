@@ -1,0 +1,1 @@
+"""Judging models: by themselves, and against the champion."""

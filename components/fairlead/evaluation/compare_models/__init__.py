@@ -1,0 +1,1 @@
+"""Judges a challenger against the champion, on the same rows."""

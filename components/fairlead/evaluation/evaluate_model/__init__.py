@@ -1,0 +1,1 @@
+"""Judges a model by itself, on rows that its training never saw."""

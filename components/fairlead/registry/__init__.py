@@ -1,0 +1,1 @@
+"""Registered models: packages, their verdicts, and the names that point at them."""

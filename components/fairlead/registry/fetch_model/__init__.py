@@ -1,0 +1,1 @@
+"""Fetches a registered model by alias, version or digest."""

@@ -1,0 +1,1 @@
+"""Registers a model that has every verdict that the policy demands."""
