@@ -1,0 +1,208 @@
+"""The fields that a request holds, and the reading of their values.
+
+A reader takes one JSON value and gives the Python value; it raises ValueError, with the words of what is expected,
+where the value does not fit. `read_column` adds where it stood.
+"""
+
+import datetime as dt
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fairlead_serving.errors import RequestInvalidError, StartupError
+from fairlead_serving.package import Manifest
+
+LONGEST_TEXT = 1024
+INT64 = 2**63
+LARGEST = float(np.finfo(np.float32).max)
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+INTEGERS = frozenset(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
+FLOATS = frozenset({"FP16", "FP32", "FP64"})
+
+
+def _text(value: Any) -> str | None:
+    if type(value) is str and len(value) <= LONGEST_TEXT:
+        return value
+    if value is None:
+        return None
+    raise ValueError(f"a string of at most {LONGEST_TEXT} characters, or null")
+
+
+def _integer(value: Any) -> int | None:
+    if type(value) is int and -INT64 <= value < INT64:
+        return value
+    if value is None:
+        return None
+    if type(value) is float and value.is_integer() and abs(value) < INT64:  # many JSON writers turn 3 into 3.0
+        return int(value)
+    raise ValueError("a 64-bit integer, or null")
+
+
+def _number(value: Any) -> float | int | None:
+    if type(value) is float and -LARGEST <= value <= LARGEST:
+        return value
+    if type(value) is int and abs(value) <= INT64:
+        return value
+    if value is None:
+        return None
+    raise ValueError("a number that fits 32-bit floating point, or null where it is unknown")
+
+
+def _boolean(value: Any) -> bool | None:
+    if value is None or type(value) is bool:
+        return value
+    raise ValueError("true, false or null")
+
+
+def _timestamp(value: Any) -> dt.datetime | None:
+    if value is None:
+        return None
+    expected = f"a time with a zone in {FIRST_YEAR} to {LAST_YEAR}, such as 2013-07-01T12:30:00Z, or null"
+    if type(value) is not str:
+        raise ValueError(expected)
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(expected) from None
+    if moment.tzinfo is None or not FIRST_YEAR <= moment.year < LAST_YEAR:
+        raise ValueError(expected)
+    return moment
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field may hold.
+
+    Attributes:
+        name: In words.
+        read: Reads one JSON value.
+        datatypes: The V2 tensor datatypes that may carry it.
+        datatype: The one that the model's metadata names.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    datatypes: frozenset[str]
+    datatype: str
+
+
+TEXT = Kind("string", _text, frozenset({"BYTES"}), "BYTES")
+INTEGER = Kind("integer", _integer, INTEGERS, "INT64")
+NUMBER = Kind("number", _number, FLOATS | INTEGERS, "FP32")
+BOOLEAN = Kind("boolean", _boolean, frozenset({"BOOL"}), "BOOL")
+TIMESTAMP = Kind("timestamp", _timestamp, frozenset({"BYTES"}), "BYTES")
+
+KINDS = {
+    "string": TEXT, "bool": BOOLEAN, "boolean": BOOLEAN, "timestamp": TIMESTAMP,
+    **{f"{sign}int{bits}": INTEGER for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **dict.fromkeys(("float", "double", "float16", "float32", "float64"), NUMBER),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of one row of a request.
+
+    Attributes:
+        fields: The kind of each field, by name, in order.
+        required: Fields that may not be null.
+    """
+
+    fields: Mapping[str, Kind]
+    required: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_inputs(cls, manifest: Manifest) -> "Schema":
+        """The schema of a package whose requests hold the model's inputs themselves."""
+        return cls({i.name: NUMBER if i.kind == "numeric" else TEXT for i in manifest.inputs})
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> "Schema":
+        """The schema of a package whose requests hold the fields of its request specification.
+
+        Raises:
+            StartupError: A field has a type that is unknown here.
+        """
+        for name, kind in request["fields"].items():
+            if kind not in KINDS:
+                raise StartupError(
+                    f"request field {name!r} has the type {kind!r}; known are {', '.join(sorted(KINDS))}"
+                )
+        asked = request.get("prediction_time")
+        fields = {name: KINDS[kind] for name, kind in request["fields"].items()}
+        return cls(fields, frozenset({asked["field"]} if asked else ()))
+
+    def check_names(self, names: Iterable[str], where: str) -> None:
+        """Checks that exactly the schema's fields are given.
+
+        Raises:
+            RequestInvalidError: One is unknown or lacking.
+        """
+        given = set(names)
+        if given == self.fields.keys():
+            return
+        for name in sorted(given - self.fields.keys()):
+            near = difflib.get_close_matches(name, list(self.fields), 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise RequestInvalidError(f"{where} has the unknown field {name[:80]!r}{hint}; {self._allowed()}")
+        absent = ", ".join(repr(name) for name in self.fields if name not in given)
+        raise RequestInvalidError(f"{where} lacks {absent}; send null where a value is unknown; {self._allowed()}")
+
+    def read(self, name: str, values: Sequence[Any]) -> list[Any]:
+        """Reads one column of JSON values.
+
+        Args:
+            name: The field.
+            values: One JSON value per row.
+
+        Returns:
+            One Python value per row; None where it was null.
+
+        Raises:
+            RequestInvalidError: A value does not fit; the text names the row.
+        """
+        reader = self.fields[name].read
+        try:
+            column = [reader(value) for value in values]
+        except ValueError:
+            raise _misfit(name, reader, values) from None
+        if name in self.required and None in column:
+            raise RequestInvalidError(f"{name!r} of row {column.index(None)} is null; the prediction's time needs it")
+        return column
+
+    def read_numbers(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Reads a numeric column that came as a binary tensor; NaN is a missing value.
+
+        Raises:
+            RequestInvalidError: A value is infinite or too large for the model.
+        """
+        large = np.abs(values.astype(np.float64)) > LARGEST
+        if large.any():
+            raise RequestInvalidError(
+                f"{name!r} of row {int(large.argmax())} is infinite or does not fit 32-bit floating point; send a "
+                "finite number, or NaN where it is unknown"
+            )
+        return values
+
+    def _allowed(self) -> str:
+        return "the fields are " + ", ".join(f"{name} ({kind.name})" for name, kind in self.fields.items())
+
+
+def _misfit(name: str, reader: Callable[[Any], Any], values: Sequence[Any]) -> RequestInvalidError:
+    for row, value in enumerate(values):
+        try:
+            reader(value)
+        except ValueError as error:
+            return RequestInvalidError(f"{name!r} of row {row} is {shorten(value)}; send {error}")
+    return RequestInvalidError(f"{name!r} does not fit")
+
+
+def shorten(value: Any) -> str:
+    """Shows a value that a client sent, in at most 60 characters."""
+    text = (
+        repr(value) if not isinstance(value, list | dict) else f"a JSON {'array' if type(value) is list else 'object'}"
+    )
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
