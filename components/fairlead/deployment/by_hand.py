@@ -1,0 +1,141 @@
+"""Promotion and rollback by hand; both are recorded in the rollout's history."""
+
+import time
+from dataclasses import dataclass
+
+from fairlead.deployment.records import InChargeError, Records, RolloutState, Verb
+from fairlead.errors import PlatformError, RolloutError
+from fairlead.platform.laptop.client import Supervisor, connect
+from fairlead.platform.laptop.places import Places
+from fairlead.platform.laptop.state import VersionState, short
+from fairlead.platform.laptop.status import DeployRequest, ServiceStatus, SplitRequest
+from fairlead.settings import settings
+
+_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done by hand.
+
+    Attributes:
+        what: In a sentence.
+        stable: The digest that serves now.
+    """
+
+    what: str
+    stable: str | None
+
+
+def promote(name: str) -> Done:
+    """Gives the canary all traffic now, without waiting for evidence.
+
+    Where a rollout is under way it is told to promote, and its own process does so.
+
+    Args:
+        name: The service.
+
+    Returns:
+        What was done.
+
+    Raises:
+        PlatformError: Nothing of that name runs here.
+        RolloutError: There is no canary.
+    """
+    return _do(name, "promote")
+
+
+def roll_back(name: str) -> Done:
+    """Takes the canary away now; where there is none, brings the version back that was stable before.
+
+    Args:
+        name: The service.
+
+    Returns:
+        What was done.
+
+    Raises:
+        PlatformError: Nothing of that name runs here, or the earlier version does not start.
+        RolloutError: There is neither a canary nor an earlier version.
+    """
+    return _do(name, "rollback")
+
+
+def _do(name: str, verb: Verb) -> Done:
+    records = Records(Places(settings().platform_home).rollouts, name)
+    with connect() as supervisor:
+        service = supervisor.service(name)
+        try:
+            with records.charge():
+                done = _promote(supervisor, service) if verb == "promote" else _roll_back(supervisor, service)
+                _record(records, service, verb, done)
+                return done
+        except InChargeError:
+            return _tell(records, supervisor, name, verb)
+
+
+def _promote(supervisor: Supervisor, service: ServiceStatus) -> Done:
+    if service.canary is None:
+        raise RolloutError(f"{service.name} has no canary to promote; deploy a version first")
+    version = service.versions[service.canary]
+    supervisor.promote(service.name, version.digest)
+    _set_champion(service.name, version.version)
+    return Done(f"version {version.version} ({short(version.digest)}) has all traffic", version.digest)
+
+
+def _roll_back(supervisor: Supervisor, service: ServiceStatus) -> Done:
+    if service.canary is not None:
+        version = service.versions[service.canary]
+        supervisor.apply_split(service.name, SplitRequest(canary=service.canary, canary_percent=0))
+        supervisor.remove(service.name, service.canary)
+        return Done(f"canary version {version.version} ({short(version.digest)}) was removed", service.stable)
+    if service.previous is None:
+        raise RolloutError(f"{service.name} has neither a canary nor an earlier version to go back to")
+    return _bring_back(supervisor, service.name, service.previous)
+
+
+def _bring_back(supervisor: Supervisor, name: str, version: VersionState) -> Done:
+    """Starts the version that was stable before, and gives it all traffic."""
+    request = DeployRequest(name=name, **version.model_dump(exclude={"port"}))
+    supervisor.deploy(request)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while (status := supervisor.service(name).versions[version.digest]).condition != "ready":
+        if status.last_exit or time.monotonic() > deadline:
+            supervisor.remove(name, version.digest)
+            raise PlatformError(f"version {version.version} does not start: {status.last_exit or 'not ready in time'}")
+        time.sleep(_POLL_SECONDS)
+    supervisor.promote(name, version.digest)
+    _set_champion(name, version.version)
+    return Done(f"version {version.version} ({short(version.digest)}) is back and has all traffic", version.digest)
+
+
+def _tell(records: Records, supervisor: Supervisor, name: str, verb: Verb) -> Done:
+    """Leaves a word for the process that is in charge, and waits until it has done so."""
+    records.command(verb)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        state = RolloutState.load(records.state)
+        if state is not None and state.phase == "done":
+            stable = supervisor.service(name).stable
+            return Done(f"the rollout of version {state.version} has ended: {state.outcome}", stable)
+        time.sleep(_POLL_SECONDS)
+    raise RolloutError(
+        f"the process in charge of {name}'s rollout did not answer in {_WAIT_SECONDS:.0f} s; end it first"
+    )
+
+
+def _record(records: Records, service: ServiceStatus, verb: Verb, done: Done) -> None:
+    """Notes what was done, and ends a rollout whose process has died."""
+    state = RolloutState.load(records.state)
+    if state is not None and state.phase != "done":
+        state.phase, state.outcome = "done", "promoted" if verb == "promote" else "rolled_back"
+        state.reasons = [f"{verb} by hand"]
+        records.save(state)
+    records.append({"by": "hand", "verb": verb, "from": service.stable, "digest": done.stable, "what": done.what})
+
+
+def _set_champion(name: str, version: str) -> None:
+    from fairlead.registry import store
+
+    store.set_alias(name, version, "champion")

@@ -1,0 +1,103 @@
+"""The sections `serving` and `rollout` of a problem."""
+
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fairlead.sections import Section
+
+
+class ServingSpec(Section):
+    """How a model is served.
+
+    Attributes:
+        name: The service's name in request paths; by default the registered model's.
+        ready_timeout_seconds: How long a server may take until it can answer.
+        timeout_seconds: How long a client waits at most, retries included.
+        per_try_timeout_seconds: How long one server may take before another is asked.
+        maximum_request_bytes: A longer request is answered 413.
+    """
+
+    name: str = ""
+    ready_timeout_seconds: float = Field(default=60.0, gt=0)
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    per_try_timeout_seconds: float = Field(default=2.0, gt=0)
+    maximum_request_bytes: int = Field(default=4 << 20, gt=0)
+
+
+class SuccessRateCheck(Section):
+    """The canary may not fail more of its requests than the stable version, by more than a margin.
+
+    Attributes:
+        metric: Names this check.
+        margin: By how much the canary's share of failed requests may exceed the stable version's.
+    """
+
+    metric: Literal["success_rate"]
+    margin: float = Field(default=0.005, ge=0, lt=1)
+
+
+class LatencyCheck(Section):
+    """The canary may not be slower than a multiple of the stable version's latency quantile.
+
+    Attributes:
+        metric: Names this check.
+        quantile: Of the stable version's latency, as its clients see it behind the proxy.
+        factor: By how much it is multiplied to make the threshold.
+        floor_seconds: The threshold is at least this.
+    """
+
+    metric: Literal["latency"]
+    quantile: float = Field(default=0.95, gt=0, lt=1)
+    factor: float = Field(default=3.0, ge=1)
+    floor_seconds: float = Field(default=0.05, ge=0)
+
+
+class LogLossCheck(Section):
+    """The canary may not predict worse than the stable version, once outcomes come in.
+
+    Attributes:
+        metric: Names this check.
+        margin: By how much the canary's mean log loss may exceed the stable version's, in nats.
+    """
+
+    metric: Literal["log_loss"]
+    margin: float = Field(default=0.05, ge=0)
+
+
+Check = Annotated[SuccessRateCheck | LatencyCheck | LogLossCheck, Field(discriminator="metric")]
+
+
+class RolloutSpec(Section):
+    """How a new version takes over from the stable one.
+
+    Attributes:
+        steps: The canary's share of the traffic at each step, in per cent, growing; then it is promoted.
+        minimum_requests: What the canary must have answered at each step before it may go on.
+        step_timeout_seconds: How long a step may take; with fewer requests by then the rollout is inconclusive.
+        alpha: The chance of rolling back a canary that is as good, over all checks and looks together.
+        checks: What is compared between the canary and the concurrent stable version.
+        look_seconds: How often the evidence is looked at.
+    """
+
+    steps: list[Annotated[float, Field(ge=0.01, le=100)]] = Field(default=[5.0, 25.0, 50.0], min_length=1)
+    minimum_requests: int = Field(default=200, ge=1)
+    step_timeout_seconds: float = Field(default=90.0, gt=0)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    checks: list[Check] = Field(default=[SuccessRateCheck(metric="success_rate")], min_length=1)
+    look_seconds: float = Field(default=0.5, gt=0)
+
+    @field_validator("steps")
+    @classmethod
+    def _growing(cls, steps: list[float]) -> list[float]:
+        if any(later <= earlier for earlier, later in pairwise(steps)):
+            raise ValueError("each step must be a larger share than the one before")
+        return steps
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [check.metric for check in self.checks]
+        if len(set(names)) != len(names):
+            raise ValueError("each metric may be checked once")
+        return self

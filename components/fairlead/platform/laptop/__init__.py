@@ -1,0 +1,1 @@
+"""The laptop platform: predictors and Envoy under one supervisor process, on loopback only."""

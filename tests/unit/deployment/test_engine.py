@@ -1,0 +1,232 @@
+"""The rollout engine over a simulated target: every outcome, resumption at any moment, the verified split."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import Behaviour, SimulatedTarget
+
+from fairlead.deployment.engine import Rollout, split_contradiction
+from fairlead.deployment.records import InChargeError, Records, RolloutState
+from fairlead.deployment.report import write_report
+from fairlead.deployment.spec import RolloutSpec
+from fairlead.errors import ConfigurationError, PlatformError, StateError
+from fairlead.platform.target import ObservedSplit
+
+SPEC: dict[str, Any] = {
+    "steps": [5, 25, 50],
+    "minimum_requests": 50,
+    "step_timeout_seconds": 20,
+    "look_seconds": 1,
+    "checks": [{"metric": "success_rate"}, {"metric": "latency"}, {"metric": "log_loss"}],
+}
+
+
+class Time:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def rollout(target: SimulatedTarget, records: Records, state: RolloutState | None = None, **changes: Any) -> Rollout:
+    """A rollout of the simulated target, new or resumed."""
+    spec = RolloutSpec.parse(SPEC | changes, where="rollout")
+    time = Time()
+    fresh = RolloutState(name="m", digest="sha256:b", version="2", stable="sha256:a", spec=spec.model_dump(mode="json"))
+    return Rollout(
+        target,
+        spec,
+        state or fresh,
+        records.save,
+        commanded=records.commanded,
+        clock=lambda: time.now,
+        sleep=time.sleep,
+    )
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    """A service's rollout files."""
+    return Records(tmp_path / "rollouts", "m")
+
+
+def test_a_good_canary_goes_through_all_steps(records: Records) -> None:
+    """Splits grow step by step, then all traffic, then promotion; the alias is set before the old version goes."""
+    target = SimulatedTarget()
+    made = rollout(target, records)
+    made.on_promotion = lambda: target.log.append("alias")
+    state = made.run()
+    assert state.outcome == "promoted"
+    assert target.log == ["split 5", "split 25", "split 50", "split 100", "alias", "promote"]
+    assert made.judge.canary_requests >= 150
+
+
+def test_a_first_version_is_promoted_at_once(records: Records) -> None:
+    """Where nothing serves there is nothing to compare with, and no step."""
+    target = SimulatedTarget(stable=None)
+    assert rollout(target, records).run().outcome == "promoted"
+    assert target.log == ["promote"]
+
+
+@pytest.mark.parametrize(
+    ("canary", "metric"),
+    [
+        (Behaviour(failure_rate=0.2), "success_rate"),
+        (Behaviour(seconds=0.5), "latency"),
+        (Behaviour(probability=0.95), "log_loss"),
+    ],
+)
+def test_a_bad_canary_is_rolled_back_with_the_reason(records: Records, canary: Behaviour, metric: str) -> None:
+    """The check that rejected it is named, and the traffic never grows to 50 %."""
+    target = SimulatedTarget(canary=canary)
+    state = rollout(target, records, minimum_requests=500, step_timeout_seconds=500).run()
+    assert state.outcome == "rolled_back"
+    assert state.reasons[0].startswith(metric)
+    assert target.log[-1] == "roll back"
+    assert "split 50" not in target.log
+
+
+def test_a_dead_canary_is_rolled_back_at_once(records: Records) -> None:
+    """The look that hears of it is the last one."""
+    target = SimulatedTarget(dies_after=3)
+    state = rollout(target, records, minimum_requests=10_000).run()
+    assert (state.outcome, target.readings) == ("rolled_back", 4)
+    assert "died" in state.reasons[0]
+
+
+def test_too_few_requests_are_inconclusive(records: Records) -> None:
+    """At the time limit it stops and says how many requests came and how many are needed."""
+    target = SimulatedTarget(requests=10)
+    state = rollout(target, records).run()
+    assert state.outcome == "inconclusive"
+    assert "50 are needed" in state.reasons[0]
+    assert target.log == ["split 5", "roll back"]
+
+
+def test_a_split_that_does_not_happen_stops_the_rollout(records: Records) -> None:
+    """No evidence is taken from a split that is not the one that was asked for."""
+    target = SimulatedTarget(actual_percent=0.0)
+    state = rollout(target, records).run()
+    assert state.outcome == "inconclusive"
+    assert "not the one that was asked for" in state.reasons[0]
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_a_rollout_that_was_cut_off_goes_on(records: Records, moment: int) -> None:
+    """Wherever the process ends, the next one continues with the evidence so far and never repeats a step."""
+    target = SimulatedTarget(fails_after=moment)
+    with pytest.raises(PlatformError):
+        rollout(target, records, minimum_requests=80).run()
+    left = RolloutState.load(records.state)
+    target.fails_after = None
+    resumed = rollout(target, records, left, minimum_requests=80)
+    before = resumed.judge.canary_requests
+    state = resumed.run()
+    assert state.outcome == "promoted"
+    assert resumed.judge.canary_requests > before
+    splits = [float(verb.split()[1]) for verb in target.log if verb.startswith("split")]
+    assert splits == sorted(splits)
+
+
+def test_an_interrupted_rollout_takes_the_traffic_away(records: Records) -> None:
+    """Ctrl-C leaves the canary without traffic; the state stays so that the next run can go on."""
+    target = SimulatedTarget()
+    made = rollout(target, records)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    made.sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert target.log == ["split 5", "split 0"]
+
+
+def test_a_promotion_that_failed_half_way_is_finished_later(records: Records) -> None:
+    """When the registry refuses the alias, the next run does what is left."""
+    target = SimulatedTarget()
+    made = rollout(target, records)
+
+    def refuse() -> None:
+        raise StateError("the registry is locked")
+
+    made.on_promotion = refuse
+    with pytest.raises(StateError):
+        made.run()
+    left = RolloutState.load(records.state)
+    assert left is not None
+    assert left.phase == "promoting"
+    assert rollout(target, records, left).run().phase == "done"
+    assert target.log[-1] == "promote"
+
+
+@pytest.mark.parametrize(("verb", "outcome"), [("promote", "promoted"), ("rollback", "rolled_back")])
+def test_a_word_by_hand_ends_it(records: Records, verb: Any, outcome: str) -> None:
+    """The process in charge does what it is told at its next look."""
+    target = SimulatedTarget()
+    records.command(verb)
+    state = rollout(target, records, minimum_requests=10_000).run()
+    assert (state.outcome, target.readings) == (outcome, 1)
+    assert "by hand" in state.reasons[0]
+
+
+def test_two_are_never_in_charge(records: Records) -> None:
+    """The second is refused with the first one's pid."""
+    with records.charge(), pytest.raises(InChargeError, match="in charge"), records.charge():
+        pass
+
+
+def test_the_report_shows_split_evidence_and_decisions(records: Records, tmp_path: Path) -> None:
+    """One self-contained page; also for a first version, which has no evidence."""
+    made = rollout(SimulatedTarget(), records)
+    state = made.run()
+    write_report(state, made.judge.figures(), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert "25 % of the traffic" in page
+    first = rollout(SimulatedTarget(stable=None), records)
+    write_report(first.run(), first.judge.figures(), tmp_path / "first.html")
+    assert "first version" in (tmp_path / "first.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("split", "percent", "wrong"),
+    [
+        (ObservedSplit(950, 50), 5, False),
+        (ObservedSplit(1000, 0), 5, True),
+        (ObservedSplit(500, 500), 5, True),
+        (ObservedSplit(0, 0), 5, False),
+        (ObservedSplit(0, 10), 100, False),
+        (ObservedSplit(10, 10, "canary answers with digest x"), 50, True),
+    ],
+)
+def test_a_contradicted_split_is_told(split: ObservedSplit, percent: float, wrong: bool) -> None:
+    """Counts and digests are compared with what was asked for."""
+    assert bool(split_contradiction(split, percent)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"steps": [50, 25]}, "larger share"),
+        ({"steps": [0.001]}, "steps"),
+        ({"checks": [{"metric": "success_rat"}]}, "success_rate"),
+        ({"checks": [{"metric": "latency"}, {"metric": "latency"}]}, "once"),
+        ({"minimum_request": 5}, "minimum_requests"),
+    ],
+)
+def test_a_wrong_section_is_explained(section: dict[str, Any], message: str) -> None:
+    """Wrong keys and values of `rollout` name what is allowed."""
+    with pytest.raises(ConfigurationError, match=message):
+        RolloutSpec.parse(section, where="rollout")
+
+
+def test_corrupt_state_is_named(records: Records) -> None:
+    """A state that cannot be read is an error that names the file."""
+    records.state.write_text("{")
+    with pytest.raises(StateError, match=r"m\.json"):
+        RolloutState.load(records.state)
