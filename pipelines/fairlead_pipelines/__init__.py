@@ -1,0 +1,1 @@
+"""Pipelines composed of fairlead's components, and the command `fairlead`."""

@@ -1,0 +1,150 @@
+"""What the commands that look at or change the laptop platform share."""
+
+import json
+import os
+import pwd
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from fairlead.errors import FairleadError, PlatformError
+from fairlead.platform.laptop.client import Supervisor, connect, running
+from fairlead.platform.laptop.counters import VersionCounters
+from fairlead.platform.laptop.places import Places
+from fairlead.platform.laptop.state import short
+from fairlead.platform.laptop.status import PlatformStatus, ServiceStatus, VersionStatus
+from fairlead.settings import settings
+
+CHAMPION = "champion"
+_CONDITIONS = {"ready": "green", "starting": "yellow", "restarting": "yellow"}
+_POLL_SECONDS = 0.2
+
+
+def places() -> Places:
+    """Return the platform's files that the settings name."""
+    return Places(settings().platform_home)
+
+
+def is_running() -> bool:
+    """Tell whether the platform that the settings name runs."""
+    return running(places())
+
+
+def connected() -> Supervisor:
+    """Return a connection to the running platform.
+
+    Raises:
+        PlatformError: It does not run.
+    """
+    return connect(start=False)
+
+
+def counters(supervisor: Supervisor, service: str) -> Mapping[str, VersionCounters]:
+    """Return what each version was asked and answered; nothing while the proxy is starting again."""
+    try:
+        return supervisor.counters(service)
+    except PlatformError:
+        return {}
+
+
+def view(status: PlatformStatus, counts: Mapping[str, Mapping[str, VersionCounters]]) -> list[Any]:
+    """Return what rich can print of a platform's state.
+
+    Args:
+        status: What runs.
+        counts: By service and digest, what was asked and answered.
+    """
+    if not status.services:
+        return ["The platform runs; no service is deployed. Start one: fairlead run flights"]
+    parts: list[Any] = []
+    for service in status.services.values():
+        parts += [f"[bold]{service.name}[/]  {service.endpoint}", _versions(service, counts.get(service.name, {}))]
+    if status.envoy.condition != "ready":
+        parts.append(f"[yellow]The proxy is {status.envoy.condition}; its log: {status.envoy.log}[/]")
+    return parts
+
+
+def _versions(service: ServiceStatus, counts: Mapping[str, VersionCounters]) -> Any:
+    """Return the table of a service's versions."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table("version", "digest", "role", "traffic", "state", "answered", "failed", box=box.SIMPLE_HEAD)
+    for column in table.columns[-2:]:
+        column.justify = "right"
+    for digest, version in service.versions.items():
+        count = counts.get(digest, VersionCounters())
+        row = (version.version, short(digest), _role(service, digest), f"{version.percent:g} %", _condition(version))
+        table.add_row(*row, f"{count.succeeded:,}", f"{count.failed:,}")
+    return table
+
+
+def _role(service: ServiceStatus, digest: str) -> str:
+    if digest == service.stable:
+        return "stable"
+    if digest != service.canary:
+        return "idle"
+    return f"canary, shadow {service.shadow_percent:g} %" if service.shadow_percent else "canary"
+
+
+def _condition(version: VersionStatus) -> str:
+    """Return a server's state, with how often it died and where to read why."""
+    color = _CONDITIONS.get(version.condition, "red")
+    died = f" [dim]({version.restarts} restarts; {version.log})[/]" if version.restarts else ""
+    return f"[{color}]{version.condition}[/]{died}"
+
+
+def wait_until_ready(supervisor: Supervisor, wanted: Callable[[VersionStatus], bool], seconds: float) -> bool:
+    """Wait until every server that matters is ready; tells whether it came to that in time.
+
+    Args:
+        supervisor: The running platform.
+        wanted: Tells which servers matter.
+        seconds: How long to wait at most.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        versions = [v for service in supervisor.status().services.values() for v in service.versions.values()]
+        if all(version.condition == "ready" for version in versions if wanted(version)):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+
+
+def name_champion(service: str, version: str) -> None:
+    """Let the registry's alias follow the traffic; if the registry refuses, say so: the traffic has moved already.
+
+    Args:
+        service: The service's name, which is the model's.
+        version: The version that has all traffic now.
+    """
+    from fairlead.registry import store
+
+    try:
+        store.set_alias(service, version, CHAMPION)
+    except FairleadError as error:
+        click.echo(f"warning: the traffic has moved, but the registry's alias {CHAMPION} has not: {error}", err=True)
+
+
+def note(service: str, action: str, came_from: str | None, went_to: str | None, reason: str) -> None:
+    """Append to the record of what was done by hand: who, when, what, why.
+
+    Args:
+        service: The service's name.
+        action: "promote" or "rollback".
+        came_from: The digest that had the traffic before.
+        went_to: The digest that has it now.
+        reason: The user's words, if any.
+    """
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"), "service": service, "action": action,
+        "from": came_from, "to": went_to, "by": pwd.getpwuid(os.getuid()).pw_name, "reason": reason,
+    }  # fmt: skip
+    folder = places().rollouts
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "by-hand.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")

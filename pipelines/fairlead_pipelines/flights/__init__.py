@@ -1,0 +1,1 @@
+"""Flights: will this flight arrive 15 minutes late or more?"""

@@ -1,0 +1,104 @@
+"""Rollouts under real traffic: real processes, real Envoy, clients that count every failure."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from laptops import Laptop, digest, laptop
+
+SUCCESS: dict[str, Any] = {"metric": "success_rate", "margin": 0.005}
+LATENCY: dict[str, Any] = {"metric": "latency", "quantile": 0.95, "factor": 3.0, "floor_seconds": 0.05}
+LOG_LOSS: dict[str, Any] = {"metric": "log_loss", "margin": 0.05}
+CHECKS = [SUCCESS, LATENCY, LOG_LOSS]
+QUICK: dict[str, Any] = {"minimum_requests": 40, "step_timeout_seconds": 30, "look_seconds": 0.2, "checks": CHECKS}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """One platform for all tests of this module: each has a service of its own."""
+    with pytest.MonkeyPatch.context() as patch, laptop(tmp_path_factory.mktemp("home"), patch) as made:
+        yield made
+
+
+@pytest.fixture
+def platform(running: Laptop, own_state: Path, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+    """The platform, as the settings name it."""
+    running.name_in_settings(monkeypatch)
+    return running
+
+
+def test_a_good_canary_is_promoted_without_a_failed_request(platform: Laptop) -> None:
+    """Steps go on when the evidence is in; the old server is drained and stopped; no client notices."""
+    platform.serve("good", "a", probability=0.3)
+    platform.deploy("good", "b", probability=0.32)
+    with platform.clients("good") as traffic:
+        rollout, _ = platform.rollout("good", "b", steps=[25, 50], **QUICK)
+        state = rollout.run()
+        time.sleep(0.5)
+    service = platform.supervisor.service("good")
+    assert state.outcome == "promoted", state.reasons
+    assert traffic.failures == []
+    assert traffic.answered[digest("b")] > 80
+    assert (service.stable, service.canary, list(service.versions)) == (digest("b"), None, [digest("b")])
+    rollout.target.close()
+
+
+def test_a_killed_canary_costs_no_request(platform: Laptop) -> None:
+    """A canary that gets SIGKILL at 50 % is rolled back; every client request is answered."""
+    platform.serve("killed", "a")
+    platform.deploy("killed", "b")
+    with platform.clients("killed") as traffic:
+        rollout, _ = platform.rollout("killed", "b", steps=[50], **(QUICK | {"minimum_requests": 100_000}))
+        pid = platform.version("killed", "b").pid
+        assert pid is not None
+        threading.Timer(2.0, os.kill, (pid, signal.SIGKILL)).start()
+        state = rollout.run()
+        time.sleep(0.5)
+    assert state.outcome == "rolled_back"
+    assert traffic.failures == []
+    assert traffic.answered[digest("b")] > 20
+    assert list(platform.supervisor.service("killed").versions) == [digest("a")]
+    rollout.target.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "behaviour", "metric"),
+    [
+        ("slow", {"slow": 0.3}, "latency"),
+        ("failing", {"fail": 0.3}, "success_rate"),
+        ("wrong", {"probability": 0.97}, "log_loss"),
+    ],
+)  # fmt: skip
+def test_a_bad_canary_is_rolled_back_without_a_failed_request(
+    platform: Laptop, kind: str, behaviour: dict[str, float], metric: str
+) -> None:
+    """Slow, failing and wrong canaries are each rolled back, for the right reason."""
+    platform.serve(kind, "a")
+    platform.deploy(kind, "b", **behaviour)
+    with platform.clients(kind) as traffic:
+        time.sleep(1)  # the stable version's own latency is learnt from what it did before
+        rollout, _ = platform.rollout(kind, "b", steps=[50], **(QUICK | {"minimum_requests": 2000}))
+        state = rollout.run()
+    assert state.outcome == "rolled_back"
+    assert metric in " ".join(state.reasons)
+    assert traffic.failures == []
+    rollout.target.close()
+
+
+def test_too_little_traffic_is_inconclusive(platform: Laptop) -> None:
+    """At the time limit the canary's share is taken away, and the reason counts the requests."""
+    platform.serve("quiet", "a")
+    platform.deploy("quiet", "b")
+    rollout, _ = platform.rollout("quiet", "b", steps=[50], **(QUICK | {"step_timeout_seconds": 0.5}))
+    state = rollout.run()
+    service = platform.supervisor.service("quiet")
+    assert state.outcome == "inconclusive"
+    assert "got 0 requests" in state.reasons[0]
+    assert "40 are needed" in state.reasons[0]
+    assert (service.stable, service.canary_percent) == (digest("a"), 0)
+    rollout.target.close()
