@@ -95,6 +95,7 @@ class Laptop:
     def __init__(self, home: Path, port: int) -> None:
         self.home, self.port = home, port
         self.supervisor: Supervisor = connect()
+        self.targets: list[LaptopTarget] = []
 
     def name_in_settings(self, patch: pytest.MonkeyPatch) -> None:
         """Makes this platform the one that the settings name."""
@@ -138,6 +139,7 @@ class Laptop:
     def rollout(self, name: str, letter: str, **spec: Any) -> tuple[Rollout, Records]:
         """Makes a rollout of a deployed version; `run()` runs it."""
         target = LaptopTarget(name, digest(letter))
+        self.targets.append(target)
         parsed = RolloutSpec.parse(spec, where="rollout")
         records = Records(self.supervisor.places.rollouts, name)
         state = RolloutState(
@@ -165,6 +167,8 @@ def laptop(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laptop]:
     try:
         yield platform
     finally:
+        for target in platform.targets:
+            target.close()
         platform.supervisor.close()
         platform.name_in_settings(monkeypatch)
         with connect() as supervisor:

@@ -14,108 +14,61 @@ from __future__ import annotations
 
 import hashlib
 import html
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fairlead import atomic
+from fairlead.page_style import STYLE
+from fairlead.values import DIGEST, number, plain, short_digests, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = [
+    "Kind",
+    "Page",
+    "document",
+    "escape",
+    "facts",
+    "inline_svg",
+    "marked",
+    "number",
+    "prefix_ids",
+    "shown",
+    "table",
+]
+
 Kind = Literal["info", "good", "warn", "bad"]
 
-STYLE = """
-:root{color-scheme:light dark;--paper:#fbfbf9;--card:#fff;--ink:#1d2733;--soft:#5c6876;--rule:#e0e4e8;--head:#f3f5f6;
---accent:#2b6cb0;--good:#1d7f5f;--warn:#9a6700;--bad:#b3372b}
-@media(prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1b2027;--ink:#e3e7ec;--soft:#9aa5b1;--rule:#313943;
---head:#232a32;--accent:#7ab2ec;--good:#4cc19a;--warn:#dfb04b;--bad:#f08578}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
-"DejaVu Sans",sans-serif}
-body>header,main{max-width:62rem;margin:0 auto;padding:0 1.5rem}
-body>header{padding-top:2rem}main{padding-bottom:3rem}
-h1{font-size:1.7rem;line-height:1.2;margin:0 0 .6rem}h2{font-size:1.25rem;margin:2rem 0 .6rem}
-h3{font-size:1.05rem;margin:1.5rem 0 .5rem}h4{font-size:.95rem;margin:1.2rem 0 .4rem}
-a{color:var(--accent)}
-p{margin:.5rem 0;max-width:46rem;white-space:pre-line;overflow-wrap:anywhere}
-.note{border-left:4px solid var(--accent);background:var(--card);padding:.55rem .9rem;border-radius:0 6px 6px 0;
-margin:.8rem 0;max-width:none}
-.good{border-color:var(--good)}.warn{border-color:var(--warn)}.bad{border-color:var(--bad)}
-dl.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.6rem;margin:.9rem 0}
-dl.facts>div{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.5rem .8rem;min-width:0}
-dl.facts>.wide{grid-column:1/-1}
-dl.facts dt{color:var(--soft);font-size:.8rem}
-dl.facts dd{margin:0;font-size:1.08rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-dl.facts .wide dd{font-size:.92rem}
-.table{overflow:auto;max-height:32rem;border:1px solid var(--rule);border-radius:8px;background:var(--card);
-margin:.9rem 0}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
-caption{caption-side:top;text-align:left;color:var(--soft);padding:.5rem .8rem}
-th,td{padding:.32rem .8rem;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
-thead th{position:sticky;top:0;background:var(--head);border-top:0;font-weight:600;white-space:nowrap}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-tbody tr:hover{background:var(--head)}
-figure{margin:1rem 0;background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.8rem}
-figure svg{display:block;margin:0 auto;max-width:100%;height:auto;fill:currentColor}
-figure svg *{stroke-linejoin:round;stroke-linecap:butt}
-figure svg text{font-family:inherit!important}
-figcaption{color:var(--soft);font-size:.88rem;margin-top:.5rem}
-code,pre{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.88em}
-pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.7rem .9rem;overflow:auto}
-@media print{.table{max-height:none}figure,dl.facts>div{break-inside:avoid}}
-"""
-
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing runs, nothing is fetched
-_THOUSANDS_FROM = 10_000  # below it a number may be a year
+_BARS = re.compile(r"[▁-█ ]*[▁-█]")  # a small histogram, of which spaces are a part
 _WIDE_FACT = 28  # characters; a longer value gets a row of its own
-
-
-def number(value: float) -> str:
-    """Return a number as people read it: 4 significant digits, thousands from 10,000 on.
-
-    Args:
-        value: An integer, which keeps all its digits, or a float.
-    """
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= _THOUSANDS_FROM else str(value)
-    if not math.isfinite(value):
-        return "—" if math.isnan(value) else ("∞" if value > 0 else "-∞")
-    if value.is_integer():
-        return number(int(value))
-    if abs(value) < 1e-4:  # noqa: PLR2004 - from here on zeros would outnumber digits
-        mantissa, exponent = f"{value:.3e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    if abs(value) >= _THOUSANDS_FROM:
-        return f"{value:,.0f}"
-    rounded = float(f"{value:.4g}")
-    return f"{value:.{max(0, 3 - math.floor(math.log10(abs(rounded))))}f}"
-
-
-def shown(value: Any) -> str:
-    """Return any value as plain text for a page (not escaped).
-
-    Args:
-        value: Numbers are shortened by `number`, None is a dash, booleans are yes and no, the rest is `str`.
-    """
-    value = _plain(value)
-    if value is None:
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(value) if isinstance(value, int | float) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return Python's own value of a NumPy scalar; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+# A number in words, with what it spans.
+_FIGURE = re.compile(r"([<≈]?[-+]?[\d.,]+(?:e-?\d+)?(?: %)?)(?: (\([^()]+\)))?|—|")
 
 
 def escape(value: Any) -> str:
     """Return any value as text that is safe inside HTML and inside quoted attributes."""
     return html.escape(_printable(shown(value)))
+
+
+def marked(value: Any) -> str:
+    """Return any value as markup: escaped, digests shortened with the whole at hand, times and intervals kept together.
+
+    Args:
+        value: What to show; see `fairlead.values.shown`.
+    """
+    text = escape(value)
+    if _BARS.fullmatch(text):
+        return f'<span class="bars">{text}</span>'
+    found = _FIGURE.fullmatch(text)
+    if found and found[2] and " to " in found[2]:
+        return f"{found[1]} <small>{found[2]}</small>"
+    text = re.sub(r"(?<=\d) (UTC|%)(?![^\W\d_])", "\u00a0\\1", text)
+    return DIGEST.sub(r'<code title="\g<0>">\1</code>', text)
 
 
 def _printable(text: str) -> str:
@@ -146,8 +99,8 @@ def facts(mapping: Mapping[str, Any]) -> str:
     """Return markup for named values, each on a card."""
     cards = []
     for name, value in mapping.items():
-        wide = ' class="wide"' if len(shown(value)) > _WIDE_FACT else ""
-        cards.append(f"<div{wide}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>")
+        wide = ' class="wide"' if len(short_digests(shown(value))) > _WIDE_FACT else ""
+        cards.append(f"<div{wide}><dt>{escape(name)}</dt><dd>{marked(value) or '—'}</dd></div>")
     return f'<dl class="facts">{"".join(cards)}</dl>'
 
 
@@ -172,13 +125,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
 
 def _cells(row: Sequence[Any], marks: Sequence[str]) -> Iterable[str]:
     """Yield a row's cells: a row of another length than the header is a mistake of the caller."""
-    return (f"<td{mark}>{escape(value)}</td>" for value, mark in zip(row, marks, strict=True))
+    return (f"<td{mark}>{marked(value)}</td>" for value, mark in zip(row, marks, strict=True))
 
 
 def _numeric(values: Iterable[Any]) -> bool:
-    """Tell whether a column holds numbers and otherwise only gaps."""
-    present = [plain for value in values if (plain := _plain(value)) is not None]
-    return bool(present) and all(isinstance(plain, int | float) and not isinstance(plain, bool) for plain in present)
+    """Tell whether a column holds numbers, as such or in words, and otherwise only gaps."""
+    present = [value for value in map(plain, values) if value is not None]
+    return any(value != "" for value in present) and all(
+        not isinstance(value, bool) and (isinstance(value, int | float) or bool(_FIGURE.fullmatch(str(value))))
+        for value in present
+    )
 
 
 def inline_svg(figure: Figure, name: str, description: str = "") -> str:
@@ -231,6 +187,7 @@ class Page:
     def __init__(self, title: str) -> None:
         self.title = title
         self._parts: list[str] = []
+        self._figures = 0
 
     def heading(self, text: str, level: int = 2) -> Self:
         """Add a heading of level 2 (the page's title is level 1) to 4."""
@@ -239,7 +196,7 @@ class Page:
 
     def text(self, text: str) -> Self:
         """Add a paragraph; line breaks are kept."""
-        return self._add(f"<p>{escape(text)}</p>")
+        return self._add(f"<p>{marked(text)}</p>")
 
     def note(self, text: str, kind: Kind = "info") -> Self:
         """Add a paragraph that stands out.
@@ -248,7 +205,7 @@ class Page:
             text: What to notice.
             kind: "info", "good", "warn" or "bad".
         """
-        return self._add(f'<p class="note {escape(kind)}">{escape(text)}</p>')
+        return self._add(f'<p class="note {escape(kind)}">{marked(text)}</p>')
 
     def facts(self, mapping: Mapping[str, Any]) -> Self:
         """Add named values, each on a card."""
@@ -264,13 +221,28 @@ class Page:
 
     def figure(self, figure: Figure, caption: str = "") -> Self:
         """Add a matplotlib figure as inline SVG, with a caption that says what to see in it."""
-        svg = inline_svg(figure, f"{self.title}\0{len(self._parts)}", caption)
+        self._figures += 1
+        svg = inline_svg(figure, f"{self.title}\0{self._figures}", caption)
         below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         return self._add(f"<figure>{svg}{below}</figure>")
 
     def code(self, text: str) -> Self:
         """Add text in a fixed-width block, as it is."""
         return self._add(f"<pre>{escape(text)}</pre>")
+
+    @contextmanager
+    def folded(self, summary: str) -> Iterator[Self]:
+        """Put what is added meanwhile behind a line which opens it: for what few readers ask for.
+
+        Args:
+            summary: What lies behind the line.
+        """
+        outer, self._parts = self._parts, []
+        try:
+            yield self
+        finally:
+            inner, self._parts = self._parts, outer
+            self._add(f"<details><summary>{escape(summary)}</summary>{''.join(inner)}</details>")
 
     def render(self) -> str:
         """Return the whole document."""

@@ -26,6 +26,7 @@ INK = "#000000"
 GRID = "#8a94a6"
 SERIES = ("#3b82c4", "#e08a1e", "#1fa187", "#c55fa5", "#d2553f", "#8f7cd6", "#7a8593")
 
+_FEW_TICKS = 4
 _FEW_POINTS = 30  # up to here a line shows its points
 
 
@@ -115,6 +116,36 @@ def line(
     drawn = axes.plot(x, y, label=label, linewidth=1.8, marker=marker, markersize=4, linestyle="--" if dashed else "-")
     if band is not None:
         axes.fill_between(x, band[0], band[1], color=drawn[0].get_color(), alpha=0.18, linewidth=0)
+
+
+def dates(axes: Axes) -> None:
+    """Label a horizontal axis of times: few words, no slant."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def few_ticks(axes: Axes, values: Values, log: bool = False) -> None:
+    """Label a horizontal axis of numbers at so few places that the labels never touch.
+
+    Args:
+        axes: The axes.
+        values: What is drawn, shape (N,); on a logarithmic axis all are above 0.
+        log: Make the axis logarithmic.
+    """
+    import numpy as np
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    if not log:
+        axes.xaxis.set_major_locator(MaxNLocator(_FEW_TICKS))
+        return
+    axes.set_xscale("log")
+    ends = np.geomspace(min(values), max(values), _FEW_TICKS)
+    axes.set_xticks(sorted({float(f"{tick:.1g}") for tick in ends}))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
 
 
 def histogram(axes: Axes, values: Values, label: str = "", bins: int | Values = 40, share: bool = True) -> None:

@@ -51,12 +51,18 @@ class ServingMetrics:
         self._log = Counter("fairlead_log_rows", "Rows of the logs", ("log", "result"), registry=registry)
         gauge = Gauge("fairlead_requests_in_flight", "Requests being answered", MODEL, registry=registry)
         self.in_flight = gauge.labels(model, self.version)
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._inform(digest)
 
     def request(self, protocol: str, code: int, seconds: float) -> None:
         """Counts one answered request."""
-        self._requests.labels(self.model, self.version, protocol, str(code)).inc()
-        self._seconds.labels(self.model, self.version, protocol).observe(seconds)
+        child = self._children.get((protocol, code))
+        if child is None:  # looking children up by label takes as long as parsing a request
+            labels = (self.model, self.version, protocol)
+            child = (self._requests.labels(*labels, str(code)), self._seconds.labels(*labels))
+            self._children[protocol, code] = child
+        child[0].inc()
+        child[1].observe(seconds)
 
     def predictions(self, probabilities: Iterable[float]) -> None:
         """Counts the probabilities of a request."""

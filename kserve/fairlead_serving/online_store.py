@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead_serving.errors import FeaturesUnavailableError, StartupError
+from fairlead_serving.lean import without_type_instrumentation
 
 RETRIES = (0.01, 0.02, 0.04, 0.08)
 TIMESTAMP = "__ts"
@@ -91,8 +92,9 @@ class OnlineStore:
 
 
 def _open_store(folder: Path) -> Any:
-    from feast import FeatureStore
-    from feast.repo_config import FeastConfigError, load_repo_config
+    with without_type_instrumentation():
+        from feast import FeatureStore
+        from feast.repo_config import FeastConfigError, load_repo_config
 
     try:
         config = load_repo_config(folder.resolve(), folder.resolve() / "feature_store.yaml")

@@ -36,7 +36,7 @@ from fairlead_serving.package import ModelPackage
 from fairlead_serving.prediction_log import JsonLinesLog, feedback_lines, prediction_lines, prepare_folder
 from fairlead_serving.transformer import FeatureTransformer
 
-QUIET_SECONDS = 0.2
+QUIET_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -76,7 +76,7 @@ class DrainingServer(uvicorn.Server):
 
     At SIGTERM or SIGINT the server stops being ready and closes each connection with its next answer, but goes on
     accepting: a client that was about to write on a kept connection, or a proxy that has not noticed yet, still gets
-    its answer. When no request has come for 0.2 seconds, or after `drain_seconds`, it stops listening and finishes what
+    its answer. When no request has come for 0.5 seconds, or after `drain_seconds`, it stops listening and finishes what
     is in flight. A second signal skips the waiting. The exit status is 0, because stopping was asked for.
     """
 

@@ -1,17 +1,22 @@
 """Finds pipelines: those of this package by name, a user's own by the path of its file."""
 
 import importlib.util
+import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairlead import atomic
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.problem import Problem, arguments_for, load_problem
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "compiled"
+# KFP repeats the defaults in its head comment, dicts in an order that differs from run to run; the body has them too.
+_DEFAULT_COMMENT = re.compile(r"^(#    \w+: \w+) \[Default: .*\]$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,10 @@ def compile_package(source: PipelineSource, destination: Path, overrides: tuple[
 
     pipeline = load(source)
     defaults = arguments(source, pipeline, overrides, complete=False)
-    Compiler().compile(pipeline, str(destination), pipeline_parameters=defaults)
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "package.yaml"
+        Compiler().compile(pipeline, str(raw), pipeline_parameters=defaults)
+        atomic.write_text(destination, _DEFAULT_COMMENT.sub(r"\1", raw.read_text()))
 
 
 def _has_default(spec: Any) -> bool:

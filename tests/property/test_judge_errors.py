@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fairlead.deployment.judge import Judge
-from fairlead.deployment.sequential import MeanComparison, RateComparison, block_log_e, differences, split_log_e
+from fairlead.deployment.means import MeanComparison
+from fairlead.deployment.sequential import RateComparison, block_log_e, differences, split_log_e
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.target import VersionMetrics, Window
 
@@ -34,7 +35,7 @@ def rejections(canary: Array, stable: Array, margin: float, alpha: float, trials
         worse = generator.binomial(trials[1], stable[:, look])
         block = np.array([bad, trials[0] - bad, worse, trials[1] - worse], dtype=np.float64)
         beliefs = [(seen[i] + 0.18) / (seen[i] + seen[i + 1] + 0.36) for i in (0, 2)]
-        gain = block_log_e(block, *beliefs, np.full(runs, margin))
+        gain = block_log_e(block, beliefs[0], beliefs[1], np.full(runs, margin))
         log_e += np.where(beliefs[0] - beliefs[1] > margin, gain, 0)
         seen += block
         rejected = np.where((rejected == 0) & (log_e >= -log(alpha)), look + 1, rejected)

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from fairlead.deployment.sequential import Array, Interval, MeanComparison, RateComparison
+from fairlead.deployment.means import MeanComparison
+from fairlead.deployment.sequential import Array, Interval, RateComparison
 from fairlead.deployment.spec import LatencyCheck, LogLossCheck, RolloutSpec, SuccessRateCheck
 from fairlead.platform.target import VersionMetrics, Window
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import ModuleType
 
+from fairlead_serving.lean import without_type_instrumentation
+
 
 def import_feast() -> ModuleType:
     """Imports Feast without torch.
@@ -24,7 +26,7 @@ def import_feast() -> ModuleType:
     if hide:
         sys.modules["torch"] = None  # type: ignore[assignment] # what the import system takes for "not there"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_type_instrumentation():
             warnings.simplefilter("ignore")
             import feast
     finally:

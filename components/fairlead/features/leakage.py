@@ -64,7 +64,9 @@ def asof_join(
 
     numbered = rows.select([*lookup.keys.values(), EVENT_TIMESTAMP])
     numbered = numbered.append_column("fairlead_row", pa.array(range(rows.num_rows), pa.int64()))
-    connection.register("fairlead_entities", numbered)
+    connection.register("fairlead_numbered", numbered)
+    # A table, as DuckDB does not know an Arrow table's size and would then compare every row with every other.
+    connection.execute("CREATE TEMP TABLE fairlead_entities AS FROM fairlead_numbered")
     query.create_view(connection, lookup.table, tables.path / lookup.table)
     table = query.quoted(lookup.table)
     fresh = "true"
@@ -82,7 +84,8 @@ def asof_join(
     with query.errors_told(f"feature table {lookup.table}"):
         result = connection.execute(sql).to_arrow_table()
         connection.execute(f"DROP VIEW {table}")
-    connection.unregister("fairlead_entities")
+    connection.execute("DROP TABLE fairlead_entities")
+    connection.unregister("fairlead_numbered")
     return result
 
 

@@ -1,8 +1,10 @@
 """`fairlead replay`: held-out rows as client traffic."""
 
 import asyncio
+import os
 import signal
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ def command(name: str, start: str | None, rate: float, seconds: float | None, re
     from fairlead.settings import settings
     from fairlead_pipelines import catalog
 
+    os.environ["TZ"] = "UTC"  # Feast keeps times in SQLite as the writer's local time; readers and writers must agree
+    time.tzset()
     source = catalog.find(name)
     if source.problem is None:
         raise click.UsageError(f"{name} has no problem.yaml, so its rows and outcomes are not known")

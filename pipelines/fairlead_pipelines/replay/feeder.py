@@ -55,7 +55,7 @@ class Feeder:
         return now
 
     def _push(self, name: str, now: datetime) -> None:
-        from fairlead.features.store import push_rows
+        from fairlead.features.push import push_rows
 
         due, self._rest[name] = _until(self._rest[name], now)
         if due.num_rows:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from fairlead_pipelines.report.runs import Task
 
 WIDTH, HEIGHT = 196.0, 46.0
-GAP_X, GAP_Y = 26.0, 34.0
+GAP_X, GAP_Y = 26.0, 26.0
 _BEND_WIDTH = 24.0  # what a passing arrow claims in a layer
 _SWEEPS = 8
 
@@ -90,6 +90,16 @@ def _layers(needed: dict[str, list[str]]) -> dict[str, int]:
         users = [layers[user] for user, parents in needed.items() if name in parents]
         layers[name] = min(users, default=1) - 1
     return layers
+
+
+def in_order(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """Return tasks as the graph has them from top to bottom: one that needs nothing stands where it is first used.
+
+    Args:
+        tasks: In any order in which each comes after those it depends on.
+    """
+    layers = _layers(essential(tasks))
+    return tuple(sorted(tasks, key=lambda task: layers[task.name]))
 
 
 def _connect(parent: _Node, node: _Node) -> list[_Node]:

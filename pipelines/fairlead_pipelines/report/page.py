@@ -1,13 +1,14 @@
 """The report: one page that tells a run from its outcome down to its lineage."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
 from fairlead import __version__, atomic, pages
 from fairlead_pipelines.report import findings
-from fairlead_pipelines.report.graph import draw, duration
+from fairlead_pipelines.report.graph import draw, duration, in_order
 from fairlead_pipelines.report.runs import Run, read_run
 from fairlead_pipelines.report.style import STYLE
 from fairlead_pipelines.report.tasks import pill, task_section
@@ -26,7 +27,8 @@ def write_report(run_directory: Path, destination: Path) -> Path:
     Raises:
         StateError: The run's record is missing or cannot be read.
     """
-    atomic.write_text(destination, render(read_run(run_directory)))
+    run = read_run(run_directory)
+    atomic.write_text(destination, render(replace(run, tasks=in_order(run.tasks))))
     return destination
 
 

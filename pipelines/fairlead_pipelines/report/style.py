@@ -18,11 +18,14 @@ border:1px solid currentColor;color:var(--soft);vertical-align:middle;white-spac
 .pill.failed,.pill.rejected{color:var(--bad)}.pill.running,.pill.inconclusive{color:var(--warn)}
 .sub{color:var(--soft);margin:0;max-width:none}
 section>h2:first-child{margin-top:1.6rem}
-details.task{border:1px solid var(--rule);border-radius:10px;margin:1rem 0;background:var(--paper)}
-details.task>summary{cursor:pointer;padding:.65rem 1rem;display:flex;gap:.7rem;align-items:center;flex-wrap:wrap}
+details.task{border:1px solid var(--rule);border-radius:10px;background:var(--paper)}
+details.task>summary{width:auto;color:inherit;list-style:none;cursor:pointer;padding:.65rem 1rem;display:flex;gap:.7rem;align-items:center;flex-wrap:wrap}
 details.task>summary h3{margin:0;font-size:1.08rem;flex:1 1 auto}
+details.task>summary::-webkit-details-marker{display:none}
+details.task>summary::before{content:"▸";color:var(--soft)}details.task[open]>summary::before{content:"▾"}
+details.task{margin:.6rem 0}details.task[open]{margin:1rem 0}
 details.task[open]>summary{border-bottom:1px solid var(--rule)}
-details.task>div{padding:.4rem 1.1rem 1rem}
+details.task>div{padding:.4rem 1.1rem 1rem;scroll-margin-top:4rem}
 .verdicts{display:grid;grid-template-columns:repeat(auto-fit,minmax(19rem,1fr));gap:.9rem}
 .verdict{background:var(--card);border:1px solid var(--rule);border-top:4px solid var(--soft);border-radius:8px;
 padding:.7rem .9rem;min-width:0}
@@ -30,8 +33,11 @@ padding:.7rem .9rem;min-width:0}
 .verdict.inconclusive{border-top-color:var(--warn)}
 .verdict h3{margin:0 0 .3rem;display:flex;justify-content:space-between;gap:.5rem}
 .verdict h3 a{color:inherit;text-decoration:none}
-.verdict ul{margin:.4rem 0;padding-left:1.1rem}.verdict .table{max-height:17rem;margin:.5rem 0 0}
-.verdict td,.verdict th{padding:.2rem .6rem}
+.verdict ul{margin:.4rem 0;padding-left:1.1rem}.verdict td{padding:.22rem 0}.verdict td+td{padding-left:.8rem}
+.verdict td.n small{display:inline;margin-left:.45rem}
+.verdict details .table{max-height:19rem;min-width:0}.verdict details td{padding:.2rem .5rem;overflow-wrap:anywhere}
+code.digest{font-size:.74rem;color:var(--soft);overflow-wrap:anywhere}#lineage td{max-width:36rem}
+#lineage h4{font-family:ui-monospace,"DejaVu Sans Mono",monospace}#lineage pre{max-height:26rem}
 svg.graph .edge{fill:none;stroke:var(--soft);stroke-width:1.3;opacity:.75}
 svg.graph rect{fill:var(--card);stroke:var(--soft);stroke-width:1.2}
 svg.graph text{font-size:13px;font-weight:600;fill:var(--ink)}

@@ -8,6 +8,7 @@ from fairlead import pages
 from fairlead_pipelines.report.graph import duration
 from fairlead_pipelines.report.runs import Artifact, Task
 
+_STORY = {"train-model", "evaluate-model", "compare-models", "roll-out-model"}  # the components whose pages stand open
 _LARGEST_PAGE = 8 << 20  # bytes; a larger one would make the report slow to open
 _MAIN = re.compile(r"<main\b[^>]*>(.*)</main>", re.DOTALL | re.IGNORECASE)
 _ACTIVE = re.compile(
@@ -16,19 +17,31 @@ _ACTIVE = re.compile(
 
 
 def task_section(task: Task) -> str:
-    """Return a task's part of the report; it is folded if there is nothing to see.
+    """Return a task's part of the report; it is folded unless it failed or tells how good the model is.
 
     Args:
         task: The task.
     """
     content = "".join(_content(task))
-    opened = " open" if any(artifact.kind in {"HTML", "Markdown"} for artifact in task.artifacts) or task.error else ""
-    time = f'<span class="sub">{duration(task.seconds)}</span>' if task.seconds else ""
+    component = task.component.replace("_", "-")
+    opened = " open" if component in _STORY or task.error else ""
+    remarks = [_gist(task), f"<code>{escape(component)}</code>" if component != task.name else ""]
+    remarks.append(duration(task.seconds) if task.seconds else "")
+    spans = "".join(f'<span class="sub">{remark}</span>' for remark in remarks if remark)
     return (
-        f'<details class="task" id="task-{escape(task.name)}"{opened}><summary><h3>{escape(task.name)}</h3>'
-        f'<span class="sub"><code>{escape(task.component)}</code></span>{time}{pill(task.state)}</summary>'
-        f"<div>{content or '<p class=sub>It left nothing to show.</p>'}</div></details>"
+        f'<details class="task"{opened}><summary><h3>{escape(task.name)}</h3>{spans}{pill(task.state)}</summary>'
+        f'<div id="task-{escape(task.name)}">'  # a link to what is folded away unfolds it
+        f"{content or '<p class=sub>It left nothing to show.</p>'}</div></details>"
     )
+
+
+def _gist(task: Task) -> str:
+    """Return how many rows a task's datasets have, for its head."""
+    rows = {a.name: a.metadata.get("rows") for a in task.artifacts if a.kind == "Dataset"}
+    known = sorted(((name, int(count)) for name, count in rows.items() if count), key=lambda item: -item[1])
+    if len(known) == 1:
+        return f"{pages.number(known[0][1])} rows"
+    return ", ".join(f"{escape(name)} {pages.number(count)}" for name, count in known)
 
 
 def pill(state: str) -> str:
@@ -44,12 +57,17 @@ def _content(task: Task) -> Iterator[str]:
         yield embedded(artifact, _prefix(task, artifact))
     for artifact in task.of_kind("Markdown"):
         yield f"<pre>{pages.escape(_text(artifact))}</pre>"
-    shown = {name: value for name, value in task.parameters.items() if not isinstance(value, dict | list)}
+    judged = any(artifact.name == "verdict" for artifact in task.artifacts)  # its outcome is said already
+    shown = {
+        name: value
+        for name, value in sorted(task.parameters.items())
+        if not isinstance(value, dict | list) and value != "" and not (judged and name == "outcome")
+    }
     if shown:
         yield pages.facts(shown)
     for artifact in task.of_kind("Metrics"):
         if artifact.metadata:
-            rows = [[name, value] for name, value in artifact.metadata.items() if name != "display_name"]
+            rows = [[name, value] for name, value in sorted(artifact.metadata.items()) if name != "display_name"]
             yield f"<details><summary>{len(rows)} metrics</summary>{pages.table(['metric', 'value'], rows)}</details>"
 
 

@@ -1,12 +1,13 @@
 """A small world for the features' tests: shops, their visits, and whether the next hour will be busy."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from fairlead.datasets import write_dataset
 from fairlead.features.build_training_set.task import TrainingSet, build_training_set
 from fairlead.features.compute_features.task import Computed, compute_features
@@ -83,7 +84,12 @@ def make_visits() -> pa.Table:
         for hour in range(HOURS) for at, shop in enumerate(SHOPS)
         if not (shop == "south" and 24 * 6 <= hour < 24 * 8)
     ]  # fmt: skip
-    kinds = [("shop", pa.string()), ("town", pa.string()), ("opened", pa.timestamp("us", "UTC")), ("guests", pa.int64())]
+    kinds = [
+        ("shop", pa.string()),
+        ("town", pa.string()),
+        ("opened", pa.timestamp("us", "UTC")),
+        ("guests", pa.int64()),
+    ]
     return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
@@ -96,7 +102,6 @@ class World:
     repository: Path
     computed: Computed
     built: TrainingSet | None = None
-    numbers: dict[str, int] = field(default_factory=dict)
 
     @property
     def features(self) -> Path:

@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
 from fairlead.datasets import read_table, write_dataset
 from fairlead.errors import ConfigurationError, DataError, FairleadError, LeakageError, SchemaError
 from fairlead.features.build_training_set.task import build_training_set
-from fairlead.features.declarations import lookups, load_declarations
+from fairlead.features.declarations import load_declarations, lookups
 from fairlead.features.leakage import check_join
 from fairlead.features.tables import read_tables
 
@@ -26,6 +27,7 @@ WINDOW = ["2024-03-03", "2024-03-10"]
 
 
 def build(world: Any, folder: Path, **changes: Any) -> Any:
+    """Run the task on the small world, with some inputs changed."""
     given = {"rows": world.rows, "label": LABEL, "request": REQUEST, "window": WINDOW, "service": "shops"} | changes
     return build_training_set(
         world.features, given["rows"], folder / "set", folder / "set.html", str(world.repository), given["service"],
@@ -34,6 +36,7 @@ def build(world: Any, folder: Path, **changes: Any) -> Any:
 
 
 def write_rows(folder: Path, rows: pa.Table) -> Path:
+    """Write entity rows as a dataset."""
     write_dataset(folder / "rows", [rows], rows.schema, name="rows", source="x", time_column="event_timestamp")
     return folder / "rows"
 
@@ -117,6 +120,7 @@ def test_freshness_shortens_ttl(world: Any, tmp_path: Path) -> None:
 
 
 def change_cell(rows: pa.Table, column: str, at: int, value: Any) -> pa.Table:
+    """Give the table with one value replaced."""
     values = rows.column(column).to_pylist()
     values[at] = value
     place = rows.schema.get_field_index(column)
@@ -129,15 +133,18 @@ def labelled(rows: pa.Table) -> int:
 
 
 def early_label(rows: pa.Table) -> pa.Table:
+    """Make one label known at the very moment of the question."""
     at = labelled(rows)
     return change_cell(rows, "known", at, rows.column("event_timestamp")[at].as_py())
 
 
 def late_label(rows: pa.Table) -> pa.Table:
+    """Make one label known a second after as_of."""
     return change_cell(rows, "known", labelled(rows), datetime(2024, 3, 11, 0, 0, 1, tzinfo=UTC))
 
 
 def moved_question(rows: pa.Table) -> pa.Table:
+    """Ask one question later than a server would."""
     return change_cell(rows, "event_timestamp", 5, rows.column("opened")[5].as_py())
 
 
@@ -169,10 +176,14 @@ def test_what_would_leak_or_mislead_is_refused(
     ("changes", "error", "text"),
     [
         ({"label": {"column": "shop"}}, LeakageError, "'shop' is a field of the request"),
-        ({"label": {"colum": "busy"}}, ConfigurationError, "label.colum: there is no such key; did you mean 'column'"),
+        (
+            {"label": {"colum": "busy"}},
+            ConfigurationError,
+            r"label\.colum: there is no such key; did you mean 'column'",
+        ),
         ({"window": ["2024-03-10", "2024-03-03"]}, ConfigurationError, "is not before"),
         ({"window": ["2024-03-10"]}, ConfigurationError, "must be two moments"),
-        ({"window": ["2030-01-01", "2031-01-01"]}, DataError, "of 828 entity rows 828 lie outside the window"),
+        ({"window": ["2030-01-01", "2031-01-01"]}, DataError, r"of (\d+) entity rows \1 lie outside the window"),
         ({"service": "shop"}, ConfigurationError, "no feature service 'shop'; did you mean 'shops'"),
     ],
 )
@@ -180,9 +191,6 @@ def test_a_wrong_setting_is_named(
     world: Any, tmp_path: Path, changes: dict[str, Any], error: type[FairleadError], text: str
 ) -> None:
     """Sections and names are checked before the join."""
-    changes = dict(changes)
-    if "828" in text:
-        text = text.replace("828", str(read_table(world.rows).num_rows))
     with pytest.raises(error, match=text):
         build(world, tmp_path, **changes)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from fairlead.datasets import TIMESTAMP, read_manifest, read_table, write_dataset
 from fairlead.errors import ConfigurationError, DataError, FairleadError, SchemaError, SourceError
 from fairlead.features.compute_features.task import compute_features
@@ -17,6 +18,7 @@ GOOD = "SELECT shop, opened AS event_timestamp, guests::FLOAT AS guests FROM vis
 
 
 def compute(world: Any, folder: Path, query: str = GOOD, as_of: str = "", rows: str = ROWS) -> Any:
+    """Run one query over the small world."""
     return compute_features([world.visits], folder / "features", folder / "rows", {"guests": query}, rows, as_of)
 
 
@@ -89,9 +91,7 @@ def test_report_tells_each_table(world: Any) -> None:
         (GOOD.replace("guests::FLOAT", "shop::INTEGER"), DataError, "Could not convert string"),
     ],
 )
-def test_a_wrong_query_is_named(
-    world: Any, tmp_path: Path, query: str, error: type[FairleadError], text: str
-) -> None:
+def test_a_wrong_query_is_named(world: Any, tmp_path: Path, query: str, error: type[FairleadError], text: str) -> None:
     """Each mistake is told with the query's name, and no artifact is left."""
     rows = ROWS + " ORDER BY opened, shop"
     with pytest.raises(error, match="(?s)" + text):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+
 from fairlead_serving.derive import PARTS, derive, timestamps
 
 SPECS = [{"name": part, "field": "leaves", "part": part, "time_zone": "America/New_York"} for part in PARTS]
@@ -55,8 +56,9 @@ def test_missing_values_are_nan() -> None:
 )
 def test_a_time_without_zone_or_no_time_is_refused(value: Any) -> None:
     """Nothing is guessed: the message names the field and shows how to write it."""
+    values: Any = np.array([value]) if isinstance(value, np.generic) else [value]
     with pytest.raises(ValueError, match=r"leaves.*2013-07-01T12:30:00Z"):
-        derive({"leaves": np.array([value]) if isinstance(value, np.generic) else [value]}, SPECS)
+        derive({"leaves": values}, SPECS)
 
 
 def test_the_wrong_row_is_named() -> None:

@@ -17,37 +17,49 @@ def version(letter: str, port: int) -> VersionState:
     return VersionState(digest=f"sha256:{letter * 64}", version="1", package="/p", predictions="/l", port=port)
 
 
-def service(percent: float = 25.0, shadow: float = 0.0, stable: bool = True) -> ServiceState:
+def service(percent: float = 25.0, shadow: float = 0.0, stable: bool = True, name: str = "flights") -> ServiceState:
     """A service with a canary beside a stable version."""
     versions = {v.digest: v for v in (version("a", 1001), version("b", 1002))}
     first, second = versions
     return ServiceState(
-        name="flights", versions=versions, stable=first if stable else None, canary=second, canary_percent=percent,
+        name=name, versions=versions, stable=first if stable else None, canary=second, canary_percent=percent,
         shadow_percent=shadow, options=RouteOptions(per_try_timeout_seconds=0.3, maximum_request_bytes=1000),
     )  # fmt: skip
 
 
-def found(routes: dict[str, Any]) -> list[dict[str, Any]]:
-    """The routes of the only virtual host."""
+def found(routes: dict[str, Any], path: str = "/v1/models/flights:predict", header: str = "") -> dict[str, Any]:
+    """The action of the first route for a path and a header that asks for a version."""
     hosts = routes["resources"][0]["virtual_hosts"]
-    return list(hosts[0]["routes"])
+    for route in hosts[0]["routes"]:
+        match = route["match"]
+        wanted = [h["string_match"]["exact"] for h in match.get("headers", [])]
+        fits = match.get("path") == path or path.startswith(
+            match.get("prefix", match.get("path_separated_prefix", "never"))
+        )
+        if fits and wanted in ([], [header]):
+            return dict(route.get("route", route))
+    raise AssertionError(path)
 
 
 def test_a_canary_shares_the_predictions_only() -> None:
     """Weights are hundredths of a per cent; feedback and metadata go to the stable version's own cluster."""
-    routes = found(envoy_config.routes([service(0.01)], "1"))
-    shares = routes[2]["route"]["weighted_clusters"]["clusters"]
-    assert shares == [
+    routes = envoy_config.routes([service(0.01)], "1")
+    shares = [
         {"name": "flights-bbbbbbbbbbbb", "weight": 1},
         {"name": "flights-aaaaaaaaaaaa", "weight": 9999},
     ]
-    assert routes[3]["route"]["cluster"] == "flights-aaaaaaaaaaaa-direct"
-    assert [r["route"]["cluster"] for r in routes[:2]] == ["flights-bbbbbbbbbbbb-direct", "flights-aaaaaaaaaaaa-direct"]
+    for path in ("/v1/models/flights:predict", "/v2/models/flights/infer"):
+        assert found(routes, path)["weighted_clusters"]["clusters"] == shares
+        assert found(routes, path, "canary")["cluster"] == "flights-bbbbbbbbbbbb-direct"
+        assert found(routes, path, "stable")["cluster"] == "flights-aaaaaaaaaaaa-direct"
+    for path in ("/v1/models/flights:feedback", "/v1/models/flights", "/v2/models/flights/ready"):
+        assert found(routes, path)["cluster"] == "flights-aaaaaaaaaaaa-direct"
+    assert "direct_response" in found(routes, "/v1/models/flightsandmore")
 
 
 def test_retries_go_to_the_other_version() -> None:
     """The settings under which a dead canary cost no request are there."""
-    policy = found(envoy_config.routes([service()], "1"))[2]["route"]["retry_policy"]
+    policy = found(envoy_config.routes([service()], "1"))["retry_policy"]
     assert policy["refresh_cluster_on_retry"] is True
     assert policy["per_try_timeout"] == "0.300s"
     assert policy["num_retries"] == 2
@@ -58,24 +70,26 @@ def test_retries_go_to_the_other_version() -> None:
 
 def test_without_stable_the_canary_gets_all() -> None:
     """A split needs two; where one serves alone it has everything."""
-    shares = found(envoy_config.routes([service(30, stable=False)], "1"))[1]["route"]["weighted_clusters"]["clusters"]
+    shares = found(envoy_config.routes([service(30, stable=False)], "1"))["weighted_clusters"]["clusters"]
     assert shares == [{"name": "flights-bbbbbbbbbbbb", "weight": 10000}]
 
 
 def test_a_shadow_gets_copies() -> None:
     """Mirrored requests go to the canary's cluster that is not judged."""
-    route = found(envoy_config.routes([service(0, shadow=50)], "1"))[2]["route"]
+    route = found(envoy_config.routes([service(0, shadow=50)], "1"))
     assert route["request_mirror_policies"][0]["cluster"] == "flights-bbbbbbbbbbbb-direct"
     assert route["request_mirror_policies"][0]["runtime_fraction"]["default_value"]["numerator"] == 500_000
 
 
 def test_an_empty_platform_answers_helpfully() -> None:
     """Every other path is answered with what serves."""
-    routes = found(envoy_config.routes([], "1"))
-    assert "nothing yet" in routes[0]["direct_response"]["body"]["inline_string"]
+    route = found(envoy_config.routes([], "1"))
+    assert "nothing yet" in route["direct_response"]["body"]["inline_string"]
 
 
-@pytest.mark.parametrize("services", [[], [service()], [service(0, shadow=50)], [service(100)]])
+@pytest.mark.parametrize(
+    "services", [[], [service()], [service(0, shadow=50)], [service(100)], [service(name="n" * 100)]]
+)
 def test_envoy_accepts_it(services: list[ServiceState], tmp_path: Path) -> None:
     """Envoy's own check of the bootstrap, with routes and clusters in place, passes and knows every field."""
     for name, content in (

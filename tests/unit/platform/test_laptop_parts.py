@@ -34,7 +34,7 @@ def test_state_that_is_not_ours_is_refused(tmp_path: Path, content: str) -> None
     assert (tmp_path / "state.json").read_text() == content
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a.b", "-a", "a b", "ü"])
+@pytest.mark.parametrize("name", ["", "a/b", "a.b", "-a", "a b", "ü", "a" * 101])
 def test_names_that_cannot_stand_in_paths_are_refused(name: str) -> None:
     """The message says what may stand in a name."""
     with pytest.raises(PlatformError, match="letters, digits"):

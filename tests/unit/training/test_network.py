@@ -27,6 +27,16 @@ def test_statistics_ignore_missing_values_and_silence_constants() -> None:
     assert statistics.indicated.tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
+def test_pieces_fill_one_after_another() -> None:
+    """Each quantile bin goes from 0 to 1 while a value crosses it; what lies outside is clipped."""
+    rows = np.arange(17, dtype=np.float32).reshape(-1, 1)
+    statistics = Statistics.of(rows)
+    assert statistics.bin_start[0].tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert statistics.bin_scale[0].tolist() == [0.5] * 8
+    tied = Statistics.of(np.array([[0.0]] * 9 + [[1.0]], dtype=np.float32))
+    assert np.isfinite(tied.bin_scale).all()
+
+
 def test_a_missing_value_equals_the_median_where_training_saw_none() -> None:
     """Where training never saw a gap, a gap later cannot add noise: it is the median and nothing else."""
     made = network(np.array([[1.0], [2.0], [6.0]], dtype=np.float32))

@@ -75,10 +75,7 @@ def roll_out_model(
             state = _run(records, target, model, spec)
         finally:
             target.close()
-    judge = Judge(RolloutSpec.parse(state.spec, where="rollout"))
-    if state.judge:
-        judge.restore(state.judge)
-    figures = judge.figures() | {"seconds": round(state.seconds, 3)}
+    figures = _figures(state)
     found = _verdict(state, spec, figures)
     _keep(model, found)
     found.write(verdict)
@@ -149,6 +146,13 @@ def _service_of(model: Registered) -> str:
             f"{model.name} version {model.version} ({short(model.digest)}) does not run; run deploy_model for it first"
         )
     return model.name if model.name in found else found[0]
+
+
+def _figures(state: RolloutState) -> dict[str, float]:
+    judge = Judge(RolloutSpec.parse(state.spec, where="rollout"))
+    if state.judge:
+        judge.restore(state.judge)
+    return judge.figures() | {"seconds": round(state.seconds, 3)}
 
 
 def _keep(model: Registered, verdict: Verdict) -> None:

@@ -10,6 +10,7 @@ from fairlead.features.declarations import Lookup
 from fairlead.features.spec import LabelSpec
 from fairlead.features.tables import EVENT_TIMESTAMP
 from fairlead.pages import Page
+from fairlead.values import number, percent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +36,7 @@ def write_report(
     page = Page("Training set")
     page.facts({
         "Rows": account.used, "Columns": table.num_columns, f"Mean of {label.column}": built.positive_rate,
-        "From": window[0].isoformat(), "To": window[1].isoformat(), "As of": built.as_of or "everything",
+        "From": window[0], "To": window[1], "As of": built.as_of or "everything",
     })  # fmt: skip
     page.heading("What became of every entity row")
     page.table(
@@ -48,8 +49,8 @@ def write_report(
         ],
     )
     page.note(
-        f"An independent join confirmed {built.compared} sampled values: each is the latest known at its row's event"
-        " time, and none is later.",
+        f"An independent join confirmed {number(built.compared)} sampled values: each is the latest known at its row's"
+        " event time, and none is later.",
         "good",
     )
     page.heading("Label over time").figure(_label_figure(table, label.column), f"Mean of {label.column} by week.")
@@ -70,7 +71,7 @@ def _statistics(table: "pa.Table", name: str, view: str) -> list[Any]:
     import pyarrow.compute as pc
 
     column = table.column(name)
-    missing = column.null_count / max(len(column), 1)
+    missing = percent(column.null_count / max(len(column), 1)) if column.null_count else ""
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         return [name, view, missing, None, None, None, None]
     ends = pc.min_max(column).as_py()
@@ -87,7 +88,7 @@ def _label_figure(table: "pa.Table", label: str) -> Any:
     })  # fmt: skip
     means = weeks.group_by("week").aggregate([("label", "mean")]).sort_by("week")
     figure, axes = plots.figure(7, 2.8)
-    plots.line(axes, means.column("week").to_pylist(), means.column("label_mean").to_numpy(), label=label)
+    plots.line(axes, means.column("week").to_pylist(), means.column("label_mean").to_numpy())
     plots.label(axes, y=f"mean of {label}")
-    figure.autofmt_xdate()
+    plots.dates(axes)
     return figure

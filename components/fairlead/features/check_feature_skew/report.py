@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.pages import Page
+from fairlead.values import number
 
 if TYPE_CHECKING:
     from fairlead.features.check_feature_skew.task import Skew
@@ -23,7 +24,7 @@ def write_report(skew: "Skew", moment: datetime, tolerance: float, path: Path | 
     """
     page = Page("Training and serving features")
     page.facts({
-        "As of": moment.isoformat(), "Entities": skew.rows, "Values compared": skew.values,
+        "As of": moment, "Entities": skew.rows, "Values compared": skew.values,
         "Missing on both paths": skew.missing, "Too old to be served": skew.stale, "Differing": len(skew.mismatches),
     })  # fmt: skip
     page.text(
@@ -33,7 +34,7 @@ def write_report(skew: "Skew", moment: datetime, tolerance: float, path: Path | 
     if not skew.mismatches:
         page.note("Every value is the same on both paths.", "good")
     else:
-        page.note(f"{len(skew.mismatches)} values differ.", "bad")
+        page.note(f"{number(len(skew.mismatches))} values differ.", "bad")
         rows = [[m.view, m.feature, m.entity, m.joined, m.served, m.served_time] for m in skew.mismatches[:_SHOWN]]
         page.table(["view", "feature", "entity", "joined", "served", "time of the served row"], rows)
     page.write(path)

@@ -9,6 +9,7 @@ from fairlead.features import query
 from fairlead.features.compute_features.table import Table
 from fairlead.features.tables import EVENT_TIMESTAMP
 from fairlead.pages import Page
+from fairlead.values import percent
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,34 +29,34 @@ def write_report(
         path: The HTML file.
     """
     page = Page("Feature tables")
-    page.facts({"Tables": len(tables) - 1, "As of": as_of.isoformat() if as_of else "everything"})
-    missing: dict[str, float] = {}
-    for table in tables:
-        statistics = _statistics(connection, table)
-        page.heading(table.name).facts(_facts(connection, table))
-        headers = ["column", "missing", "mean", "deviation", "least", "median", "greatest"]
-        page.table(headers, statistics)
-        missing |= {str(row[0]): float(row[1]) for row in statistics if table is not tables[-1]}
-    figure, axes = plots.figure(7, 1 + 0.22 * len(missing))
-    plots.bars(axes, list(missing), [100 * share for share in missing.values()])
-    plots.label(axes, x="rows without a value, %")
-    page.heading("Missing values").figure(figure, "Where a table's own rows have no value.")
+    page.facts({"Tables": len(tables) - 1, "As of": as_of or "everything", "Rows to predict": tables[-1].rows})
+    page.heading("Tables")
+    headers = ["table", "keys", "distinct", "rows", "left out, known later", "from", "until"]
+    page.table(headers, [_overview(connection, table) for table in tables])
+    statistics = {table.name: _statistics(connection, table) for table in tables}
+    page.heading("Columns")
+    headers = ["table", "column", "missing", "mean", "deviation", "least", "median", "greatest"]
+    page.table(headers, [_row(name, *row) for name, rows in statistics.items() for row in rows])
+    missing = {str(row[0]): float(row[1]) for table in tables[:-1] for row in statistics[table.name] if row[1]}
+    if missing:
+        figure, axes = plots.figure(7, 1 + 0.24 * len(missing))
+        plots.bars(axes, list(missing), [100 * share for share in missing.values()])
+        plots.label(axes, x="rows without a value, %")
+        page.heading("Missing values").figure(figure, "Where a table's own rows have no value.")
     page.write(path)
 
 
-def _facts(connection: "duckdb.DuckDBPyConnection", table: Table) -> dict[str, Any]:
+def _overview(connection: "duckdb.DuckDBPyConnection", table: Table) -> list[Any]:
     keys = ", ".join(query.quoted(key) for key in table.keys)
     sql = f"SELECT min({EVENT_TIMESTAMP})::VARCHAR, max({EVENT_TIMESTAMP})::VARCHAR FROM {table.relation}"  # noqa: S608
     first, last = connection.execute(sql).fetchone() or ("", "")
     distinct = connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table.relation})").fetchone()  # noqa: S608
-    return {
-        "Rows": table.rows,
-        "Left out, known later": table.all_rows - table.rows,
-        "Keys": ", ".join(table.keys),
-        "Distinct keys": distinct[0] if distinct else 0,
-        "From": first,
-        "Until": last,
-    }
+    left_out = table.all_rows - table.rows
+    return [table.name, ", ".join(table.keys), distinct[0] if distinct else 0, table.rows, left_out, first, last]
+
+
+def _row(table: str, column: str, missing: float, *figures: Any) -> list[Any]:
+    return [table, column, percent(missing) if missing else "", *figures]
 
 
 def _statistics(connection: "duckdb.DuckDBPyConnection", table: Table) -> list[list[Any]]:

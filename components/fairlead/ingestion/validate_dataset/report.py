@@ -7,9 +7,11 @@ from fairlead.datasets import DatasetManifest
 from fairlead.ingestion.validate_dataset.failures import Failure
 from fairlead.ingestion.validate_dataset.statistics import ColumnStatistics
 from fairlead.pages import Page
+from fairlead.values import moment
 
 _BARS = "▁▂▃▄▅▆▇█"
-_FREQUENT = 3
+_FREQUENT = 6
+_LONGEST = 24  # characters of a value
 
 
 def bars(counts: Sequence[int]) -> str:
@@ -44,10 +46,14 @@ def write_report(
         _add_failures(page, failures)
     page.heading("Columns")
     page.table(
-        ["column", "type", "missing", "distinct ≈", "minimum", "mean", "maximum", "distribution", "most frequent"],
+        ["column", "type", "missing", "distinct ≈", "from", "mean", "to", "distribution"],
         [_row(column, manifest.row_count) for column in statistics],
-        "Distributions go from minimum to maximum; those of texts show the most frequent values.",
+        "Distributions go from the smallest value to the largest; those of texts show the most frequent values.",
     )
+    texts = [column for column in statistics if column.frequent]
+    if texts:
+        page.heading("Most frequent values")
+        page.table(["column", "values"], [[column.name, _frequent(column)] for column in texts])
     page.write(path)
 
 
@@ -71,13 +77,20 @@ def _text(value: object) -> str:
 
 
 def _row(column: ColumnStatistics, rows: int) -> list[object]:
-    missing = f"{column.missing:,} ({column.missing / rows:.2%})" if column.missing else "0"
-    frequent = ", ".join(f"{value} ({copies:,})" for value, copies in column.frequent[:_FREQUENT])
     return [
-        column.name, column.type, missing, min(column.distinct, rows), _text_or_gap(column.minimum), column.mean,
-        _text_or_gap(column.maximum), bars(column.bins), frequent,
+        column.name, column.type.replace(", tz=UTC", ""),
+        f"{column.missing:,} ({column.missing / rows:.2%})" if column.missing else 0, min(column.distinct, rows),
+        _end(column.minimum), column.mean, _end(column.maximum), bars(column.bins),
     ]  # fmt: skip
 
 
-def _text_or_gap(value: object) -> object:
-    return value if value is None or isinstance(value, int | float) else str(value)
+def _frequent(column: ColumnStatistics) -> str:
+    return ", ".join(f"{value} ({copies:,})" for value, copies in column.frequent[:_FREQUENT])
+
+
+def _end(value: object) -> object:
+    """The smallest or largest value, cut to what a cell holds."""
+    if value is None or isinstance(value, int | float):
+        return value
+    text = moment(str(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -8,6 +8,7 @@ supervisor.status().services["flights"].versions
 import json
 import os
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -22,11 +23,12 @@ from fairlead.platform.laptop import processes
 from fairlead.platform.laptop.counters import VersionCounters
 from fairlead.platform.laptop.places import Places
 from fairlead.platform.laptop.status import DeployRequest, PlatformStatus, ServiceStatus, SplitRequest
-from fairlead.settings import settings
+from fairlead.settings import Settings, settings
 
 _START_SECONDS = 60.0
 _CALL_SECONDS = 60.0
 _POLL_SECONDS = 0.05
+_ATTEMPTS = 3
 # a supervisor outlives the task that started it, and must not write into that task's progress or pass for a task
 _NOT_INHERITED = ("FAIRLEAD_EVENTS", "_KFP_RUNTIME")
 
@@ -106,8 +108,9 @@ class Supervisor:
 
     def _call(self, method: str, path: str, content: Any = None) -> Any:
         try:
+            _try_connecting(self.places)
             answer = self._client.request(method, path, json=content)
-        except httpx.TransportError as error:
+        except (OSError, httpx.TransportError) as error:
             raise PlatformError(
                 f"the supervisor went away ({type(error).__name__}); what it served is still up. "
                 f"Run the command again; its log is {self.places.log('supervisor')}"
@@ -131,15 +134,7 @@ def connect(*, start: bool = True) -> Supervisor:
         StateError: The state that it would start from is corrupt.
     """
     wanted = settings()
-    places = Places(wanted.platform_home)
-    if not running(places):
-        if not start:
-            raise PlatformError(
-                "nothing runs here; start it with `fairlead up`, or run a pipeline that deploys a model"
-            )
-        places.make()
-        _start(places, wanted.host, wanted.serving_port)
-    supervisor = Supervisor(places)
+    supervisor = _reach(Places(wanted.platform_home), wanted, start=start)
     port = supervisor.status().port
     if start and port != wanted.serving_port:
         supervisor.close()
@@ -150,16 +145,43 @@ def connect(*, start: bool = True) -> Supervisor:
     return supervisor
 
 
+def _reach(places: Places, wanted: Settings, *, start: bool) -> Supervisor:
+    """Connects, after starting the supervisor where it does not run; one that ends just then is replaced."""
+    for attempt in range(_ATTEMPTS):
+        if not running(places):
+            if not start:
+                raise PlatformError(
+                    "nothing runs here; start it with `fairlead up`, or run a pipeline that deploys a model"
+                )
+            places.make()
+            _start(places, wanted.host, wanted.serving_port)
+        supervisor = Supervisor(places)
+        try:
+            supervisor.status()
+        except PlatformError:
+            supervisor.close()
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return supervisor
+    raise PlatformError(f"the supervisor does not answer; see {places.log('supervisor')}")
+
+
 def running(places: Places) -> bool:
-    """Tells whether a supervisor of this folder answers."""
+    """Tells whether a supervisor of this folder takes connections."""
     if not places.socket.exists() or _lock_holder(places) is None:
         return False
     try:
-        with Supervisor(places) as supervisor:
-            supervisor.status()
-    except PlatformError:
+        _try_connecting(places)
+    except OSError:
         return False
     return True
+
+
+def _try_connecting(places: Places) -> None:
+    """Raises OSError where nobody listens; httpx would leave the refused socket open."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(places.socket))
 
 
 def _start(places: Places, host: str, port: int) -> None:

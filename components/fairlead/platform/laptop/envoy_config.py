@@ -8,7 +8,6 @@ A version has two clusters: `NAME-DIGEST` takes its share of the predictions, so
 judged by; `NAME-DIGEST-direct` takes everything else (feedback, metadata, testers that ask for a version by header).
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -105,19 +104,25 @@ def routes(services: Iterable[ServiceState], version: str) -> Json:
 
 def _service_routes(service: ServiceState) -> list[Json]:
     """Testers by header first, then predictions by weight, then the rest to the version that carries the service."""
-    name = re.escape(service.name)
-    predictions = f"/v1/models/{name}:predict|/v2/models/{name}/infer"
-    anything = f"/v1/models/{name}(:[a-z]+)?|/v2/models/{name}(/.*)?"
+    v1, v2 = f"/v1/models/{service.name}", f"/v2/models/{service.name}"
+    predictions: list[Json] = [{"path": f"{v1}:predict"}, {"path": f"{v2}/infer"}]
+    # no regular expressions: Envoy refuses those of long names, and all routes with them
+    anything: list[Json] = [{"path": v1}, {"prefix": f"{v1}:"}, {"path_separated_prefix": v2}]
     made = [
-        _route(service, anything, {"cluster": f"{service.key(digest)}-direct"}, header=role)
+        _route(service, {**match, "headers": [_asks_for(role)]}, {"cluster": f"{service.key(digest)}-direct"})
         for role, digest in (("canary", service.canary), ("stable", service.stable))
+        for match in anything
         if digest
     ]
     if service.serving:
         carrier = service.stable or service.canary or ""
-        made.append(_route(service, predictions, _shares(service)))
-        made.append(_route(service, anything, {"cluster": f"{service.key(carrier)}-direct"}))
+        made += [_route(service, match, _shares(service)) for match in predictions]
+        made += [_route(service, match, {"cluster": f"{service.key(carrier)}-direct"}) for match in anything]
     return made
+
+
+def _asks_for(role: str) -> Json:
+    return {"name": VERSION_HEADER, "string_match": {"exact": role}}
 
 
 def _shares(service: ServiceState) -> Json:
@@ -140,11 +145,8 @@ def _shares(service: ServiceState) -> Json:
     return shares
 
 
-def _route(service: ServiceState, pattern: str, action: Json, header: str = "") -> Json:
+def _route(service: ServiceState, match: Json, action: Json) -> Json:
     options = service.options
-    match: Json = {"safe_regex": {"regex": pattern}}
-    if header:
-        match["headers"] = [{"name": VERSION_HEADER, "string_match": {"exact": header}}]
     retries = {
         # 5xx as well: what a broken canary answers with 500, the stable version answers well
         "retry_on": "connect-failure,refused-stream,reset-before-request,reset,gateway-error,5xx",

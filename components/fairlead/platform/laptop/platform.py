@@ -79,7 +79,8 @@ class Platform:
                     f"traffic; end its rollout first (fairlead promote {name}, or fairlead rollback {name})"
                 )
             service.options = request.options
-            for digest in [d for d in service.versions if d not in (service.stable, request.digest)]:
+            candidates = [d for d in service.versions if d not in (service.stable, request.digest)]
+            for digest in candidates:
                 await self._stop_version(service, digest)
             if service.canary not in service.versions:
                 service.canary = None
@@ -100,8 +101,6 @@ class Platform:
             await self._write_routes()
             await self._drain(service, digest)
             await self._stop_version(service, digest)
-            if not service.versions:
-                del self.state.services[name]
             await self._write_routes()
 
     async def apply_split(self, name: str, request: SplitRequest) -> None:
@@ -181,7 +180,19 @@ class Platform:
     def _add(self, service: ServiceState, request: DeployRequest) -> None:
         version = VersionState(**request.model_dump(include=set(VersionState.model_fields)))
         service.versions[request.digest] = version
-        self._supervise(service, version)
+        try:
+            self._supervise(service, version)
+        except PlatformError:
+            self._forget(service, request.digest)
+            raise
+
+    def _forget(self, service: ServiceState, digest: str) -> Predictor | None:
+        """Takes a version off the books; a service without versions goes as well."""
+        service.versions.pop(digest, None)
+        self.state.processes.pop(service.key(digest), None)
+        if not service.versions:
+            self.state.services.pop(service.name, None)
+        return self.predictors.pop(service.key(digest), None)
 
     def _supervise(self, service: ServiceState, version: VersionState) -> None:
         predictor = Predictor(service, version, self.places, self.host, self._changed)
@@ -215,10 +226,10 @@ class Platform:
 
     async def _restart_envoy(self) -> bool:
         logger.warning("Envoy has ended; starting it again")
-        self.envoy.restarts += 1
         try:
             await self.envoy.close()
             self._record(envoy_process.KEY, await self.envoy.start())
+            self.envoy.restarts += 1
         except PlatformError as error:
             logger.warning("%s", error)
             return False
@@ -241,12 +252,9 @@ class Platform:
                 await asyncio.sleep(_WATCH_SECONDS / 4)
 
     async def _stop_version(self, service: ServiceState, digest: str) -> None:
-        key = service.key(digest)
-        predictor = self.predictors.pop(key, None)
-        service.versions.pop(digest, None)
+        predictor = self._forget(service, digest)
         if predictor is not None:
             await predictor.stop()
-        self.state.processes.pop(key, None)
         self._save()
 
     async def _stop_strays(self) -> None:

@@ -11,7 +11,7 @@ from fairlead.errors import PlatformError, StateError
 
 FORMAT = 1
 DIGITS = 12  # of a digest, in names of processes and clusters
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")
 
 
 class _Model(BaseModel):
@@ -149,8 +149,8 @@ def check_name(name: str) -> str:
     """Gives a service's name if it can stand in paths and metrics.
 
     Raises:
-        PlatformError: It holds other characters than letters, digits, `-` and `_`.
+        PlatformError: It holds other characters than letters, digits, `-` and `_`, or over 100 of them.
     """
     if not _NAME.fullmatch(name):
-        raise PlatformError(f"service name {name!r}: use letters, digits, '-' and '_' only; change serving.name")
+        raise PlatformError(f"service name {name!r}: use up to 100 letters, digits, '-' and '_'; change serving.name")
     return name

@@ -8,6 +8,7 @@ It ends itself and its tasks when its parent is gone: the parent holds the other
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -82,16 +83,22 @@ def _told(execute: Callable[..., Any], executed: list[str]) -> Callable[..., Any
 
     def execute_and_tell(*, task_name: str, **rest: Any) -> Any:
         emit({"task": task_name, "state": "started", "log_from": _log_position()})
-        started, before = time.time(), len(executed)
+        started, cpu, before = time.time(), _cpu_seconds(), len(executed)
         outputs, ended = execute(task_name=task_name, **rest)
         state = "failed" if ended != status.Status.SUCCESS else "succeeded" if len(executed) > before else "cached"
         emit({
-            "task": task_name, "state": state, "seconds": time.time() - started,
+            "task": task_name, "state": state, "seconds": time.time() - started, "cpu_seconds": _cpu_seconds() - cpu,
             "outputs": {name: _described(value) for name, value in outputs.items()}, "log_until": _log_position(),
         })  # fmt: skip
         return outputs, ended
 
     return execute_and_tell
+
+
+def _cpu_seconds() -> float:
+    """User and system time of all tasks that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _log_position() -> int:

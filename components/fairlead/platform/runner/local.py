@@ -35,6 +35,7 @@ class TaskState:
     depends: list[str]
     state: str = "waiting"
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     outputs: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     progress: dict[str, Any] = field(default_factory=dict)
@@ -187,6 +188,7 @@ def _start(run: Run, log: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
         "FAIRLEAD_STEP_CACHE": str(settings().home / "cache" / "steps"),
         "FAIRLEAD_HOME": str(settings().home),
         "PYTHONUNBUFFERED": "1",
+        "TZ": "UTC",  # Feast keeps times in SQLite as the writer's local time; readers and writers must agree
         "TMPDIR": str(_scratch(run)),  # kfp leaves a folder per task there
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
@@ -248,7 +250,8 @@ def _apply(run: Run, event: dict[str, Any]) -> None:
         task.progress = {"from": event["time"], "log_from": event["log_from"]}
         return
     log_from = task.progress.get("log_from", 0)
-    task.seconds, task.outputs, task.progress = event["seconds"], event["outputs"], {}
+    task.seconds, task.cpu_seconds = event["seconds"], event["cpu_seconds"]
+    task.outputs, task.progress = event["outputs"], {}
     task.state = event["state"]
     if task.state == "failed":
         task.error = task_error(run.directory / "log.txt", log_from, event["log_until"])

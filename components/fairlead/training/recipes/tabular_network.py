@@ -91,7 +91,7 @@ def sensible_threads(design: Design) -> int:
     With 1,024 rows a step and layers of 128 and 64, two threads were no faster than one on two free cores, and ten
     times slower when other processes used the cores too: each of torch's many small operations waits for both.
     """
-    widths = [2 * len(design.model.numeric) + 8 * len(design.model.categorical), *design.spec.hidden, 1]
+    widths = [10 * len(design.model.numeric) + 8 * len(design.model.categorical), *design.spec.hidden, 1]
     products = design.spec.batch_size * sum(a * b for a, b in pairwise(widths))
     return len(os.sched_getaffinity(0)) if products > MUCH_ARITHMETIC else 1
 

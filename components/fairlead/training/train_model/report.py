@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fairlead import plots
 from fairlead.pages import Page
 from fairlead.training.checkpoint import Checkpoint
+from fairlead.values import percent, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,11 +22,14 @@ def write_report(path: Path | str, checkpoint: Checkpoint, metrics: Mapping[str,
         metrics: The figures of `Training`.
     """
     page = Page("Training")
-    page.facts({name.replace("_", " "): value for name, value in metrics.items()})
+    page.facts({title(name): value for name, value in metrics.items()})
     _add_curve(page, checkpoint)
     _add_hyperparameters(page, checkpoint)
-    _add_inputs(page, checkpoint)
-    _add_lineage(page, checkpoint)
+    _add_silent(page, checkpoint)
+    with page.folded("Inputs as the training rows show them"):
+        _add_inputs(page, checkpoint)
+    with page.folded("Where it comes from"):
+        _add_lineage(page, checkpoint)
     page.write(path)
 
 
@@ -62,24 +66,36 @@ def _add_hyperparameters(page: Page, checkpoint: Checkpoint) -> None:
     tuned = checkpoint.lineage["tuned"]
     page.heading("Hyperparameters")
     page.table(
-        ["key", "value", "from"],
+        ["key", "value", "chosen by"],
         [
-            [key, str(value), "tuning" if key in tuned else "train section"]
+            [
+                key,
+                ", ".join(map(str, value)) if isinstance(value, list | tuple) else value,
+                "tuning" if key in tuned else "",
+            ]
             for key, value in checkpoint.design.spec.model_dump().items()
         ],
     )
 
 
 def _add_inputs(page: Page, checkpoint: Checkpoint) -> None:
-    page.heading("Inputs as the training rows show them")
     page.table(["categorical column", "values"], [[n, len(v)] for n, v in checkpoint.design.vocabularies.items()])
     page.table(
         ["numeric column", "median", "mean", "standard deviation", "missing"],
         [
-            [name, s["median"], s["mean"], s["standard_deviation"], s["missing_share"]]
+            [
+                name,
+                s["median"],
+                s["mean"],
+                s["standard_deviation"],
+                percent(s["missing_share"]) if s["missing_share"] else "",
+            ]
             for name, s in checkpoint.statistics.items()
         ],
     )
+
+
+def _add_silent(page: Page, checkpoint: Checkpoint) -> None:
     silent = [name for name, s in checkpoint.statistics.items() if not s["standard_deviation"]]
     if silent:
         page.note(
@@ -89,7 +105,6 @@ def _add_inputs(page: Page, checkpoint: Checkpoint) -> None:
 
 def _add_lineage(page: Page, checkpoint: Checkpoint) -> None:
     facts = checkpoint.lineage
-    page.heading("Where it comes from")
     page.table(
         ["dataset", "name", "rows", "from", "until", "digest"],
         [

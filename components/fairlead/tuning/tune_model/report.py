@@ -8,6 +8,7 @@ from fairlead import datasets, plots
 from fairlead.pages import Page
 from fairlead.tuning.search import TrialRecord
 from fairlead.tuning.spec import Parameter, TuneSpec
+from fairlead.values import number, title
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,33 +63,34 @@ def write_report(path: Path | str, best: TrialRecord, trials: Sequence[TrialReco
     """
     metric, names = tuning.objective.metric, [parameter.name for parameter in tuning.parameters]
     page = Page("Tuning")
-    page.facts({f"best {metric}": best.metric, "algorithm": tuning.algorithm.name, **best.values})
+    page.facts({f"best {title(metric)}": best.metric, "algorithm": tuning.algorithm.name, **best.values})
     failed = sum(trial.metric is None for trial in trials)
     page.text(
-        f"{len(trials)} trials, {failed} of them failed. Each saw the {tuning.maximum_rows} latest rows for "
+        f"{len(trials)} trials, {failed} of them failed. Each saw the {number(tuning.maximum_rows)} latest rows for "
         f"{tuning.maximum_epochs} epochs at most; the final training sees all rows."
     )
     if tuning.parallel_trials > 1:
         page.note(f"parallelTrialCount is {tuning.parallel_trials}; on a laptop trials run one after another.")
     page.heading("What each parameter does")
-    page.figure(_slices(trials, best, tuning), f"Each dot is a trial; the ringed one has the best {metric}.")
+    page.figure(_slices(trials, best, tuning), f"Each dot is a trial; the ringed one has the best {title(metric)}.")
     page.heading("Trials")
-    page.table(["trial", metric, *names, "seconds", "error"], [_row(trial, names) for trial in trials])
+    headers = ["trial", title(metric), *names, "seconds", *(["error"] if failed else [])]
+    page.table(headers, [_row(trial, names)[: len(headers)] for trial in trials])
     page.write(path)
 
 
 def _row(trial: TrialRecord, names: Sequence[str]) -> list[Any]:
     shown = "" if trial.metric is None else trial.metric
-    return [trial.number, shown, *(trial.values.get(name, "") for name in names), round(trial.seconds, 2), trial.error]
+    return [trial.number, shown, *(trial.values.get(name, "") for name in names), round(trial.seconds, 1), trial.error]
 
 
 def _slices(trials: Sequence[TrialRecord], best: TrialRecord, tuning: TuneSpec) -> "Figure":
     rows = -(-len(tuning.parameters) // _PANELS_A_ROW)
     columns = min(len(tuning.parameters), _PANELS_A_ROW)
     figure, panels = plots.panels(rows, columns, width=3 * columns + 1, height=3 * rows)
-    for axes, parameter in zip(panels, tuning.parameters, strict=False):
+    for at, (axes, parameter) in enumerate(zip(panels, tuning.parameters, strict=False)):
         _draw_slice(axes, parameter, trials, best)
-        plots.label(axes, x=parameter.name, y=tuning.objective.metric)
+        plots.label(axes, x=parameter.name, y="" if at % columns else title(tuning.objective.metric))
     for axes in panels[len(tuning.parameters) :]:
         axes.set_axis_off()
     return figure
@@ -102,5 +104,7 @@ def _draw_slice(axes: "Axes", parameter: Parameter, trials: Sequence[TrialRecord
     mine = best.values[parameter.name]
     place = [str(mine) if text else mine], [best.metric or 0.0]
     axes.scatter(*place, s=130, facecolors="none", edgecolors=plots.SERIES[1], linewidths=1.8)
-    if parameter.space.distribution == "logUniform":
-        axes.set_xscale("log")
+    if not text:
+        plots.few_ticks(
+            axes, [float(t.values[parameter.name]) for t in done], parameter.space.distribution == "logUniform"
+        )

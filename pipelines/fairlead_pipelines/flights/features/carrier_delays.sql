@@ -17,7 +17,8 @@ WITH landings AS (
 hours AS (
     SELECT carrier, unnest(generate_series(first_hour, last_hour, INTERVAL 1 HOUR)) AS hour
     FROM (SELECT carrier, min(hour) AS first_hour FROM landings GROUP BY carrier)
-    CROSS JOIN (SELECT max(hour) AS last_hour FROM landings)
+    -- A day beyond the last flight, or now: the windows go on closing while nothing lands.
+    CROSS JOIN (SELECT least(getvariable('as_of'), max(time_hour) + INTERVAL 1 DAY) AS last_hour FROM flights)
 )
 
 SELECT

@@ -18,7 +18,8 @@ WITH departures AS (
 half_hours AS (
     SELECT origin, unnest(generate_series(first_one, last_one, INTERVAL 30 MINUTE)) AS half_hour
     FROM (SELECT origin, min(half_hour) AS first_one FROM departures GROUP BY origin)
-    CROSS JOIN (SELECT max(half_hour) AS last_one FROM departures)
+    -- A day beyond the last flight, or now: the windows go on closing while nothing leaves.
+    CROSS JOIN (SELECT least(getvariable('as_of'), max(time_hour) + INTERVAL 1 DAY) AS last_one FROM flights)
 )
 
 SELECT

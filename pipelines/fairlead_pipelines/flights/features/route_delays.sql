@@ -19,7 +19,7 @@ WITH landings AS (
 mornings AS (
     SELECT origin, dest, unnest(generate_series(first_one, last_one, INTERVAL 1 DAY)) AS morning
     FROM (SELECT origin, dest, min(morning) AS first_one FROM landings GROUP BY origin, dest)
-    CROSS JOIN (SELECT max(morning) AS last_one FROM landings)
+    CROSS JOIN (SELECT least(getvariable('as_of'), max(time_hour) + INTERVAL 1 DAY) AS last_one FROM flights)
 )
 
 SELECT
