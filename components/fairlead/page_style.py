@@ -24,14 +24,15 @@ dl.facts dt{color:var(--soft);font-size:.8rem}
 dl.facts dd{margin:0;font-size:1.08rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 dl.facts .wide dd{font-size:.92rem}
 small{color:var(--soft);font-size:.86em;white-space:nowrap}dl.facts small{display:block;font-size:.8rem}
-.table{overflow:auto;max-height:36rem;border:1px solid var(--rule);border-radius:8px;background:var(--card);
+.table{overflow:auto;border:1px solid var(--rule);border-radius:8px;background:var(--card);
 margin:.9rem 0;width:fit-content;min-width:min(100%,26rem);max-width:100%}
+.table.long{max-height:44rem;scrollbar-gutter:stable}.t{white-space:nowrap}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 caption{caption-side:top;text-align:left;color:var(--soft);padding:.5rem .8rem}
-th,td{padding:.3rem .7rem;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
+th,td{padding:.3rem .65rem;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
 thead th{position:sticky;top:0;background:var(--head);border-top:0;font-weight:600;vertical-align:bottom}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}td.n small{display:block}
-.bars{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre;color:var(--accent);font-size:.95rem;
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}.stacked td.n small{display:block}
+.bars{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre;color:var(--accent);font-size:.8rem;
 line-height:1}
 details{margin:.6rem 0}details>summary{cursor:pointer;color:var(--soft);width:fit-content}
 tbody tr:hover{background:var(--head)}

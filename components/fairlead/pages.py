@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "STYLE",
     "Kind",
     "Page",
     "document",
@@ -44,7 +45,10 @@ __all__ = [
 Kind = Literal["info", "good", "warn", "bad"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing runs, nothing is fetched
+_MOMENT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?(?: UTC)?)")
 _BARS = re.compile(r"[▁-█ ]*[▁-█]")  # a small histogram, of which spaces are a part
+_MOST_SPANS = 2  # columns of numbers with what they span; more of them stand below the numbers
+_LONG = 40  # rows; a longer table scrolls
 _WIDE_FACT = 28  # characters; a longer value gets a row of its own
 # A number in words, with what it spans.
 _FIGURE = re.compile(r"([<≈]?[-+]?[\d.,]+(?:e-?\d+)?(?: %)?)(?: (\([^()]+\)))?|—|")
@@ -67,7 +71,7 @@ def marked(value: Any) -> str:
     found = _FIGURE.fullmatch(text)
     if found and found[2] and " to " in found[2]:
         return f"{found[1]} <small>{found[2]}</small>"
-    text = re.sub(r"(?<=\d) (UTC|%)(?![^\W\d_])", "\u00a0\\1", text)
+    text = _MOMENT.sub(r'<span class="t">\1</span> <span class="t">\2</span>', text)
     return DIGEST.sub(r'<code title="\g<0>">\1</code>', text)
 
 
@@ -99,7 +103,10 @@ def facts(mapping: Mapping[str, Any]) -> str:
     """Return markup for named values, each on a card."""
     cards = []
     for name, value in mapping.items():
-        wide = ' class="wide"' if len(short_digests(shown(value))) > _WIDE_FACT else ""
+        longest = max(
+            map(len, re.split(r" (?=\()", short_digests(shown(value))))
+        )  # what a number spans stands below it
+        wide = ' class="wide"' if longest > _WIDE_FACT else ""
         cards.append(f"<div{wide}><dt>{escape(name)}</dt><dd>{marked(value) or '—'}</dd></div>")
     return f'<dl class="facts">{"".join(cards)}</dl>'
 
@@ -118,9 +125,10 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
     head = "".join(f"<th{mark}>{escape(name)}</th>" for name, mark in zip(headers, marks, strict=True))
     lines = ["<tr>" + "".join(_cells(row, marks)) + "</tr>" for row in body]
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="table"><table>{above}<thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-    )
+    spans = sum("<small>" in cell for row in body[:1] for cell in map(marked, row))
+    kind = f"table{' stacked' if spans > _MOST_SPANS else ''}{' long' if len(body) > _LONG else ''}"
+    rows_below = "".join(lines)
+    return f'<div class="{kind}"><table>{above}<thead><tr>{head}</tr></thead><tbody>{rows_below}</tbody></table></div>'
 
 
 def _cells(row: Sequence[Any], marks: Sequence[str]) -> Iterable[str]:

@@ -9,7 +9,7 @@ DIGEST = re.compile(r"\bsha256:([0-9a-f]{12})[0-9a-f]{52}\b")
 
 _TITLES = {
     "roc_auc": "ROC AUC",
-    "log_loss_ratio_to_majority": "log loss / the majority class's",
+    "log_loss_ratio_to_majority": "log loss / majority's",
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
     "f1": "F1",
@@ -63,11 +63,11 @@ def moment(value: str | datetime) -> str:
     """
     if isinstance(value, datetime):
         zoned = value.tzinfo is not None
-        time = value.astimezone(UTC) if zoned else value
-        return time.strftime(f"%Y-%m-%d %H:%M{':%S' if time.second else ''}{' UTC' if zoned else ''}")
+        time = (value.astimezone(UTC) if zoned else value).replace(tzinfo=None)
+        return time.isoformat(" ", "seconds" if time.second else "minutes") + (" UTC" if zoned else "")
     try:
         return moment(datetime.fromisoformat(value)) if _TIME.fullmatch(value) else value
-    except ValueError:  # such as a 30th of February
+    except (ValueError, OverflowError):  # such as a 30th of February, or one that UTC moves before the year 1
         return value
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import feast
     import pyarrow as pa
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 12_000
 _ROW = "fairlead_row"
 
 

@@ -1,19 +1,23 @@
-"""Rows of the registry's SQLite file: versions, their tags, and aliases, in MLflow's tables."""
+"""Versions as MLflow keeps them: what fairlead knows of one is in its tags."""
 
 import json
 import re
-import sqlite3
-import time
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 VERDICT_TAG = "fairlead.verdict."
 _DIGEST_TAG, _LINEAGE_TAG = "fairlead.digest", "fairlead.lineage."
 _MOST_LINEAGE_TAGS, _MOST_TAG_CHARACTERS = 40, 500
-_DELETED = "Deleted_Internal"  # how MLflow marks a version that was deleted
+_ARTIFACT = "package"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Registered:
         name: The model's name in the registry.
         version: Its version: `1`, `2`, …
         digest: The package's identity.
-        uri: Where the registered package is.
+        uri: Where the registered package is; with a server, where this machine has it, or would.
         aliases: What points at this version: `challenger`, `champion`.
         verdicts: Outcome by judge, as registered.
         lineage: Facts about how it was made.
@@ -45,45 +49,90 @@ class Registered:
         return {"name": self.name, "version": self.version, "digest": self.digest, "uri": self.uri}
 
 
-def version_of(connection: sqlite3.Connection, name: str, digest: str) -> int | None:
-    """The version that has a digest, or None."""
-    return next((int(known.version) for known in read_versions(connection, name) if known.digest == digest), None)
+def read_versions(mlflow: "MlflowClient", name: str, packages: Path) -> list[Registered]:
+    """All versions of a model that fairlead registered, the first one first.
+
+    Args:
+        mlflow: The registry.
+        name: The model's name.
+        packages: The folder in which this machine keeps packages, by name and digest.
+
+    Returns:
+        The versions.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = mlflow.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return []
+    found = mlflow.search_model_versions(f"name = '{name}'")
+    page = found
+    while page.token:
+        page = mlflow.search_model_versions(f"name = '{name}'", page_token=page.token)
+        found += page
+    ours = [version for version in found if _DIGEST_TAG in version.tags]  # others were registered past fairlead
+    return [_registered(version, aliases, packages) for version in sorted(ours, key=lambda known: int(known.version))]
 
 
-def insert_version(connection: sqlite3.Connection, name: str, digest: str, home: Path) -> int:
-    """Adds a version, and the model where it is the first; the columns are those that MLflow's client sets."""
-    now = time.time_ns() // 1_000_000
-    connection.execute(
-        "INSERT INTO registered_models (name, creation_time, last_updated_time, workspace) "
-        "VALUES (?, ?, ?, 'default') ON CONFLICT (workspace, name) DO UPDATE SET last_updated_time = ?",
-        (name, now, now, now),
-    )
-    newest = "SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE name = ? AND workspace = 'default'"
-    (version,) = connection.execute(newest, (name,)).fetchone()
-    connection.execute(
-        "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source, status, "
-        "storage_location, workspace) VALUES (?, ?, ?, ?, 'None', ?, 'READY', ?, 'default')",
-        (name, version, now, now, str(home), str(home)),
-    )
-    set_tags(connection, name, version, {_DIGEST_TAG: digest, **_lineage_tags(home)})
-    return int(version)
+def add_version(mlflow: "MlflowClient", name: str, digest: str, home: Path, *, upload: bool) -> str:
+    """Adds a version, and the model where it is the first.
+
+    Args:
+        mlflow: The registry.
+        name: The model's name.
+        digest: The package's identity.
+        home: The package's folder.
+        upload: Whether the registry is a server: it takes no path of our disk for a version's source.
+
+    Returns:
+        The version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    run, source = _upload(mlflow, name, home) if upload else (None, str(home))
+    tags = {_DIGEST_TAG: digest, **_lineage_tags(home)}
+    return str(mlflow.create_model_version(name, source, run, tags=tags).version)
 
 
-def set_tags(connection: sqlite3.Connection, name: str, version: int, tags: Mapping[str, str]) -> None:
-    """Sets tags of a version; others of its tags stay."""
-    connection.executemany(
-        "INSERT INTO model_version_tags (key, value, name, version, workspace) VALUES (?, ?, ?, ?, 'default') "
-        "ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value",
-        [(key, value, name, version) for key, value in tags.items()],
-    )
+def download(mlflow: "MlflowClient", known: Registered, folder: Path) -> None:
+    """Fills a folder with the package that a server has."""
+    run = mlflow.get_model_version(known.name, known.version).run_id
+    with tempfile.TemporaryDirectory() as temporary:
+        shutil.copytree(mlflow.download_artifacts(str(run), _ARTIFACT, temporary), folder, dirs_exist_ok=True)
 
 
-def point(connection: sqlite3.Connection, name: str, alias: str, version: int) -> None:
-    """Points an alias at a version."""
-    connection.execute(
-        "INSERT INTO registered_model_aliases (alias, version, name, workspace) VALUES (?, ?, ?, 'default') "
-        "ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version",
-        (alias, version, name),
+def _upload(mlflow: "MlflowClient", name: str, home: Path) -> tuple[str, str]:
+    """Makes the package an artifact of a run."""
+    run = mlflow.create_run("0", run_name=f"register {name}")  # every server has the experiment 0
+    mlflow.log_artifacts(run.info.run_id, str(home), _ARTIFACT)
+    mlflow.set_terminated(run.info.run_id)
+    return run.info.run_id, f"{run.info.artifact_uri}/{_ARTIFACT}"
+
+
+def _registered(version: "ModelVersion", aliases: dict[str, Any], packages: Path) -> Registered:
+    tags = version.tags
+
+    def below(prefix: str) -> dict[str, str]:
+        return {key.removeprefix(prefix): value for key, value in sorted(tags.items()) if key.startswith(prefix)}
+
+    here = packages / version.name / tags[_DIGEST_TAG].removeprefix("sha256:")
+    return Registered(
+        name=version.name,
+        version=str(version.version),
+        digest=tags[_DIGEST_TAG],
+        uri=str(here) if version.run_id else str(version.source),
+        aliases=tuple(sorted(alias for alias, at in aliases.items() if str(at) == str(version.version))),
+        verdicts=below(VERDICT_TAG),
+        lineage=below(_LINEAGE_TAG),
+        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -103,45 +152,3 @@ def _flat(value: Any, key: str) -> Iterable[tuple[str, Any]]:
             yield from _flat(inner, f"{key}.{name}" if key else str(name))
     elif key and isinstance(value, str | int | float):
         yield re.sub(r"[^A-Za-z0-9_./ -]", "_", key)[:200], value
-
-
-def read_versions(connection: sqlite3.Connection, name: str) -> list[Registered]:
-    """All versions of a model that fairlead registered, the first one first."""
-    tags: dict[int, dict[str, str]] = {}
-    for version, key, value in connection.execute(
-        "SELECT version, key, value FROM model_version_tags WHERE name = ? AND workspace = 'default'", (name,)
-    ):
-        tags.setdefault(version, {})[key] = value
-    aliases: dict[int, list[str]] = {}
-    for alias, version in connection.execute(
-        "SELECT alias, version FROM registered_model_aliases WHERE name = ? AND workspace = 'default'", (name,)
-    ):
-        aliases.setdefault(version, []).append(alias)
-    rows = connection.execute(
-        "SELECT version, source, creation_time FROM model_versions "
-        "WHERE name = ? AND workspace = 'default' AND current_stage <> ? ORDER BY version",
-        (name, _DELETED),
-    )
-    return [
-        _registered(name, version, source, created, tags[version], aliases.get(version, []))
-        for version, source, created in rows
-        if _DIGEST_TAG in tags.get(version, {})  # others were registered by hand, past fairlead
-    ]
-
-
-def _registered(
-    name: str, version: int, source: str, created: int, tags: dict[str, str], aliases: list[str]
-) -> Registered:
-    def below(prefix: str) -> dict[str, str]:
-        return {key.removeprefix(prefix): value for key, value in sorted(tags.items()) if key.startswith(prefix)}
-
-    return Registered(
-        name=name,
-        version=str(version),
-        digest=tags[_DIGEST_TAG],
-        uri=source,
-        aliases=tuple(sorted(aliases)),
-        verdicts=below(VERDICT_TAG),
-        lineage=below(_LINEAGE_TAG),
-        created_at=datetime.fromtimestamp(created / 1000, UTC).isoformat(timespec="seconds"),
-    )

@@ -1,28 +1,32 @@
-"""The registry of this machine: packages and verdicts as files, names and aliases in MLflow's SQLite file.
+"""The registry: versions and aliases in MLflow, packages and verdicts as files beside it.
 
-Under `registry_home`: `packages/<name>/<digest>/`, `verdicts/<name>/<digest>/<judge>.json`, and the SQLite file. A
-registration keeps files first and the row last, so that whatever a row points at is whole.
+MLflow is whatever `registry_uri` names: an SQLite file under `home`, or a server. Under `registry_home` lie
+`packages/<name>/<digest>/` and `verdicts/<name>/<digest>/<judge>.json`. A registration keeps files first and the
+version last, so that whatever a version points at is whole.
 """
 
 import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairlead import atomic
 from fairlead.errors import ConfigurationError, PackageError, VerdictError
-from fairlead.registry import database, records
+from fairlead.registry import records
+from fairlead.registry.client import is_server, is_unused, reading, writing
 from fairlead.registry.records import Registered
 from fairlead.settings import Settings, settings
 from fairlead.verdicts import Verdict, require
 from fairlead_serving.package import ModelPackage, PackageInvalidError, package_digest
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 CHALLENGER, CHAMPION = "challenger", "champion"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_ALIAS = re.compile(
-    r"(?!v?\d+$|latest$)[A-Za-z_][A-Za-z0-9_-]{0,99}"
-)  # MLflow reserves `latest`, `v1`; digits are versions
+_ALIAS = re.compile(r"(?!v?\d+$|latest$)[A-Za-z_][A-Za-z0-9_-]{0,99}")  # `latest` and `v1` are MLflow's own
 
 
 def register(
@@ -48,26 +52,23 @@ def register(
         VerdictError: A demanded verdict is missing, not `approved`, or for another package; nothing is registered.
         PackageError: The package cannot be read, or changed while it was copied.
         ConfigurationError: The name or alias is not allowed.
-        StateError: The registry is locked, corrupt or of another version.
+        StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
     _check_name(name)
     _check_alias(alias)
     place, known = settings(), list(verdicts)
     digest = _digest_of(package)
     require(known, judges, digest)
-    path = database.sqlite_path(place.registry_uri)
-    with database.locked(place.registry_home):
+    with writing(place) as mlflow:
         home = _keep_package(place, package, name, digest)
         for verdict in known:
             if verdict.model_digest == digest:
                 _keep_verdict(place, name, verdict)
-        with database.writing(path) as connection:
-            version = records.version_of(connection, name, digest) or records.insert_version(
-                connection, name, digest, home
-            )
-            records.set_tags(connection, name, version, _verdict_tags(place, name, digest))
-            records.point(connection, name, alias, version)
-        return _require_found(name, str(version))
+        found = [have.version for have in _versions(mlflow, place, name) if have.digest == digest]
+        version = found[-1] if found else records.add_version(mlflow, name, digest, home, upload=is_server(place))
+        _tag_verdicts(mlflow, place, name, version, digest)
+        mlflow.set_registered_model_alias(name, alias, version)
+        return next(have for have in _versions(mlflow, place, name) if have.version == version)
 
 
 def find(name: str, alias: str = "", *, version: str = "", digest: str = "") -> Registered | None:
@@ -84,7 +85,7 @@ def find(name: str, alias: str = "", *, version: str = "", digest: str = "") -> 
 
     Raises:
         ConfigurationError: None, or more than one, was given.
-        StateError: The registry is corrupt or of another version.
+        StateError: The registry is corrupt, of another version, or out of reach.
     """
     if sum(map(bool, (alias, version, digest))) != 1:
         raise ConfigurationError("give exactly one of alias, version and digest to find a registered model")
@@ -101,11 +102,14 @@ def versions(name: str) -> list[Registered]:
 
     Raises:
         ConfigurationError: The name is not allowed.
-        StateError: The registry is corrupt or of another version.
+        StateError: The registry is corrupt, of another version, or out of reach.
     """
     _check_name(name)
-    with database.reading(database.sqlite_path(settings().registry_uri)) as connection:
-        return records.read_versions(connection, name) if connection else []
+    place = settings()
+    if is_unused(place):
+        return []
+    with reading(place.registry_uri) as mlflow:
+        return _versions(mlflow, place, name)
 
 
 def set_alias(name: str, version: str, alias: str) -> None:
@@ -113,32 +117,26 @@ def set_alias(name: str, version: str, alias: str) -> None:
 
     Raises:
         ConfigurationError: There is no such version, or the alias is not allowed.
-        StateError: The registry is locked, corrupt or of another version.
+        StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
     _check_alias(alias)
-    _require_found(name, version)
-    place = settings()
-    with (
-        database.locked(place.registry_home),
-        database.writing(database.sqlite_path(place.registry_uri)) as connection,
-    ):
-        records.point(connection, name, alias, int(version))
+    known = [known.version for known in versions(name)]
+    if version not in known:
+        has = ", ".join(known) or "none"
+        raise ConfigurationError(f"{name} has no version {version!r} in the registry; it has: {has}")
+    with writing(settings()) as mlflow:
+        mlflow.set_registered_model_alias(name, alias, version)
 
 
 def remove_alias(name: str, alias: str) -> None:
     """Takes an alias away; does nothing where it points at no version.
 
     Raises:
-        StateError: The registry is locked, corrupt or of another version.
+        StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
-    if find(name, alias) is None:
-        return
-    place = settings()
-    with (
-        database.locked(place.registry_home),
-        database.writing(database.sqlite_path(place.registry_uri)) as connection,
-    ):
-        connection.execute("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", (name, alias))
+    if find(name, alias) is not None:
+        with writing(settings()) as mlflow:
+            mlflow.delete_registered_model_alias(name, alias)
 
 
 def verdicts(name: str, digest: str) -> list[Verdict]:
@@ -148,7 +146,7 @@ def verdicts(name: str, digest: str) -> list[Verdict]:
         VerdictError: A kept verdict cannot be read.
     """
     _check_name(name)
-    return [Verdict.read(file) for file in sorted(_verdicts_home(settings(), name, digest).glob("*.json"))]
+    return _kept_verdicts(settings(), name, digest)
 
 
 def keep_verdict(name: str, verdict: Verdict) -> None:
@@ -156,7 +154,7 @@ def keep_verdict(name: str, verdict: Verdict) -> None:
 
     Raises:
         VerdictError: No package with that digest is registered under the name.
-        StateError: The registry is locked, corrupt or of another version.
+        StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
     known = find(name, digest=verdict.model_digest)
     if known is None:
@@ -164,10 +162,28 @@ def keep_verdict(name: str, verdict: Verdict) -> None:
             f"{name} has no registered package {verdict.model_digest}; register it before keeping verdicts"
         )
     place = settings()
-    with database.locked(place.registry_home):
+    with writing(place) as mlflow:
         _keep_verdict(place, name, verdict)
-        with database.writing(database.sqlite_path(place.registry_uri)) as connection:
-            records.set_tags(connection, name, int(known.version), _verdict_tags(place, name, known.digest))
+        _tag_verdicts(mlflow, place, name, known.version, known.digest)
+
+
+def copy_package(known: Registered, folder: Path) -> None:
+    """Copies a registered package from this machine, or from the server where this machine does not have it.
+
+    Args:
+        known: The version.
+        folder: An existing folder to fill.
+
+    Raises:
+        OSError: The package is gone, or cannot be read.
+        StateError: The server is out of reach, or has no such package.
+    """
+    place = settings()
+    if Path(known.uri).is_dir() or not is_server(place):
+        shutil.copytree(known.uri, folder, dirs_exist_ok=True)
+        return
+    with reading(place.registry_uri) as mlflow:
+        records.download(mlflow, known, folder)
 
 
 def _check_name(name: str) -> None:
@@ -217,14 +233,14 @@ def _keep_verdict(place: Settings, name: str, verdict: Verdict) -> None:
     verdict.write(_verdicts_home(place, name, verdict.model_digest) / f"{verdict.judge}.json")
 
 
-def _verdict_tags(place: Settings, name: str, digest: str) -> dict[str, str]:
-    kept = [Verdict.read(file) for file in _verdicts_home(place, name, digest).glob("*.json")]
-    return {f"{records.VERDICT_TAG}{verdict.judge}": verdict.outcome for verdict in kept}
+def _kept_verdicts(place: Settings, name: str, digest: str) -> list[Verdict]:
+    return [Verdict.read(file) for file in sorted(_verdicts_home(place, name, digest).glob("*.json"))]
 
 
-def _require_found(name: str, version: str) -> Registered:
-    found = find(name, version=version)
-    if found is None:
-        known = ", ".join(known.version for known in versions(name)) or "none"
-        raise ConfigurationError(f"{name} has no version {version!r} in the registry; it has: {known}")
-    return found
+def _tag_verdicts(mlflow: "MlflowClient", place: Settings, name: str, version: str, digest: str) -> None:
+    for verdict in _kept_verdicts(place, name, digest):
+        mlflow.set_model_version_tag(name, version, f"{records.VERDICT_TAG}{verdict.judge}", verdict.outcome)
+
+
+def _versions(mlflow: "MlflowClient", place: Settings, name: str) -> list[Registered]:
+    return records.read_versions(mlflow, name, place.registry_home / "packages")

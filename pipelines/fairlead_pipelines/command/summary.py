@@ -7,13 +7,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fairlead.errors import FairleadError
 from fairlead.platform.runner.local import Run
 from fairlead.verdicts import Verdict
+from fairlead_pipelines.report.verdicts import by_judge, headline
 
 _STYLES = {"approved": "green", "rejected": "red", "inconclusive": "yellow"}
-_FIGURES_SHOWN = 4
 
 
 def print_summary(run: Run, seconds: float, console: Console) -> None:
@@ -109,10 +110,16 @@ def _json(value: Any) -> Any:
 
 
 def _print_verdicts(run: Run, console: Console) -> None:
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    for verdict in verdicts(run):
-        figures = "  ".join(f"{k} {v:.4g}" for k, v in list(verdict.figures.items())[:_FIGURES_SHOWN])
-        told = figures if verdict.outcome == "approved" else "; ".join(verdict.reasons)
-        table.add_row(verdict.judge, f"[{_STYLES[verdict.outcome]}]{verdict.outcome}[/]", told)
+    """Prints a line a verdict (a narrow terminal folds it); below it, in full, why a model was not approved."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for verdict in by_judge(verdicts(run)):
+        style = _STYLES[verdict.outcome]
+        table.add_row(verdict.judge, Text(verdict.outcome, style), Text(headline(verdict)))
+        if verdict.outcome != "approved":
+            for reason in verdict.reasons:
+                table.add_row("", "", Text(reason, style))
     if table.row_count:
         console.print(table, highlight=False)

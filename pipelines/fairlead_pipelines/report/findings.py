@@ -44,7 +44,7 @@ def _card(task: Task, artifact: Artifact) -> tuple[int, str]:
     when = pages.marked(values.moment(verdict.created_at[:16] + verdict.created_at[19:]))  # to the minute
     return short.rank(verdict), (
         f'<div class="verdict {escape(verdict.outcome)}"><h3>{link}{pill(verdict.outcome)}</h3>'
-        f'<p class="sub">{pages.marked(verdict.model_digest)} · {when}</p>'
+        f'<p class="sub"><span>{pages.marked(verdict.model_digest)}</span><span>{when}</span></p>'
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{_telling(verdict)}</div>"
     )
 
@@ -56,7 +56,7 @@ def _telling(verdict: Verdict) -> str:
         return ""
     lines = "".join(
         f"<tr><td>{pages.marked(name)}</td><td class=n>{pages.marked(value)}"
-        f"{f'<small>{escape(demanded)}</small>' if demanded else ''}</td></tr>"
+        f"{f'<small class=demand>{escape(demanded)}</small>' if demanded else ''}</td></tr>"
         for name, value, demanded in telling
     )
     everything = [*verdict.figures.items(), *verdict.thresholds.items()]
@@ -83,8 +83,8 @@ def key_figures(run: Run) -> dict[str, Any]:
 
 def _spanned(name: str, measured: Mapping[str, Any]) -> Any:
     """Return a figure, with its interval if that was measured too."""
-    ends = [measured.get(f"{name}_low"), measured.get(f"{name}_high")]
-    return measured[name] if None in ends else values.interval(measured[name], *ends)
+    low, high = (measured.get(f"{name}_{end}") for end in ("low", "high"))
+    return measured[name] if low is None or high is None else values.interval(measured[name], low, high)
 
 
 def steps(run: Run) -> str:

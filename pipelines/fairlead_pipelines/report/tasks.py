@@ -9,6 +9,7 @@ from fairlead_pipelines.report.graph import duration
 from fairlead_pipelines.report.runs import Artifact, Task
 
 _STORY = {"train-model", "evaluate-model", "compare-models", "roll-out-model"}  # the components whose pages stand open
+_OF_DATASETS = ("rows", "columns", "from", "until", "digest")
 _LARGEST_PAGE = 8 << 20  # bytes; a larger one would make the report slow to open
 _MAIN = re.compile(r"<main\b[^>]*>(.*)</main>", re.DOTALL | re.IGNORECASE)
 _ACTIVE = re.compile(
@@ -27,9 +28,11 @@ def task_section(task: Task) -> str:
     opened = " open" if component in _STORY or task.error else ""
     remarks = [_gist(task), f"<code>{escape(component)}</code>" if component != task.name else ""]
     remarks.append(duration(task.seconds) if task.seconds else "")
+    outcome = task.parameters.get("outcome", "") if any(a.name == "verdict" for a in task.artifacts) else ""
     spans = "".join(f'<span class="sub">{remark}</span>' for remark in remarks if remark)
+    pills = "".join(pill(str(word)) for word in (outcome, task.state) if word)
     return (
-        f'<details class="task"{opened}><summary><h3>{escape(task.name)}</h3>{spans}{pill(task.state)}</summary>'
+        f'<details class="task"{opened}><summary><h3>{escape(task.name)}</h3>{spans}{pills}</summary>'
         f'<div id="task-{escape(task.name)}">'  # a link to what is folded away unfolds it
         f"{content or '<p class=sub>It left nothing to show.</p>'}</div></details>"
     )
@@ -41,12 +44,12 @@ def _gist(task: Task) -> str:
     known = sorted(((name, int(count)) for name, count in rows.items() if count), key=lambda item: -item[1])
     if len(known) == 1:
         return f"{pages.number(known[0][1])} rows"
-    return ", ".join(f"{escape(name)} {pages.number(count)}" for name, count in known)
+    return f"rows: {', '.join(f'{escape(name)} {pages.number(count)}' for name, count in known)}" if known else ""
 
 
 def pill(state: str) -> str:
     """Return a state or outcome as a coloured word."""
-    return f'<span class="pill {escape(state)}">{escape(state)}</span>'
+    return f'<span class="pill {escape(state)}">{escape(state.replace("_", " "))}</span>'
 
 
 def _content(task: Task) -> Iterator[str]:
@@ -57,6 +60,10 @@ def _content(task: Task) -> Iterator[str]:
         yield embedded(artifact, _prefix(task, artifact))
     for artifact in task.of_kind("Markdown"):
         yield f"<pre>{pages.escape(_text(artifact))}</pre>"
+    sets = [artifact for artifact in task.of_kind("Dataset") if "rows" in artifact.metadata]
+    if sets:
+        rows = [[artifact.name, *(artifact.metadata.get(name) for name in _OF_DATASETS)] for artifact in sets]
+        yield pages.table(["output", *_OF_DATASETS], rows)
     judged = any(artifact.name == "verdict" for artifact in task.artifacts)  # its outcome is said already
     shown = {
         name: value

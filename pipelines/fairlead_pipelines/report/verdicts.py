@@ -10,13 +10,14 @@ JUDGES = ("evaluation", "comparison", "canary")  # in the order in which they ju
 MOST = 8  # figures that a card shows
 _AHEAD = "log_loss_minus_"
 _TELLING = {
-    "evaluation": ("roc_auc", "log_loss", "expected_calibration_error", "average_precision", "accuracy"),
+    "evaluation": ("roc_auc", "log_loss", "expected_calibration_error"),
     "comparison": (
-        "difference", "challenger_roc_auc", "champion_roc_auc", "challenger_log_loss", "champion_log_loss",
-        "challenger_expected_calibration_error", "champion_expected_calibration_error",
+        "difference", "challenger_log_loss", "champion_log_loss", "challenger_roc_auc", "champion_roc_auc",
     ),
-    "canary": ("canary_requests", "stable_requests", "seconds", "success_rate_difference", "latency_difference",
-               "log_loss_difference"),
+    "canary": (
+        "canary_requests", "stable_requests", "seconds", "success_rate_difference", "latency_difference",
+        "log_loss_difference",
+    ),
 }  # fmt: skip
 _TITLES = {
     "difference": "worse by",
@@ -49,16 +50,15 @@ def telling(verdict: Verdict) -> list[tuple[str, str, str]]:
         return []
     demanded = [name for name in verdict.figures if demand(verdict, name)]
     ahead = [name for name in verdict.figures if name.startswith(_AHEAD)]
-    telling_ones = [*_TELLING.get(verdict.judge, ()), *ahead]
-    rest = [] if verdict.judge in _TELLING else list(verdict.figures)
-    names = [name for name in dict.fromkeys([*demanded, *telling_ones, *rest]) if name in verdict.figures]
+    wanted = _TELLING.get(verdict.judge) or tuple(verdict.figures)
+    names = [name for name in dict.fromkeys([*demanded, *wanted, *ahead]) if name in verdict.figures]
     return [(figure_title(name), measured(verdict, name), demand(verdict, name)) for name in names[:MOST]]
 
 
 def figure_title(name: str) -> str:
     """Return a verdict's figure as people say it."""
     if name.startswith(_AHEAD):
-        return f"log loss less {name.removeprefix(_AHEAD).replace('_', ' ')}'s"
+        return f"log loss against {name.removeprefix(_AHEAD).replace('_', ' ')}"
     for side in ("challenger", "champion"):
         if name.startswith(f"{side}_"):
             return f"{side}'s {values.title(name.removeprefix(f'{side}_'))}"
@@ -72,7 +72,8 @@ def measured(verdict: Verdict, name: str) -> str:
             return values.interval(
                 verdict.figures[name], verdict.figures[f"{name}{low}"], verdict.figures[f"{name}{high}"]
             )
-    return values.number(verdict.figures[name])
+    value = values.number(verdict.figures[name])
+    return f"+{value}" if name.startswith(_AHEAD) and verdict.figures[name] > 0 else value
 
 
 def demand(verdict: Verdict, name: str) -> str:

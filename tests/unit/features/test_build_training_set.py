@@ -209,5 +209,5 @@ def test_the_independent_check_sees_a_value_from_the_future(world: Any) -> None:
     rows = read_table(world.training_set)
     assert check_join(tables, wanted, rows, rows) == rows.num_rows * 3
     forged = change_cell(rows, "guests_last", 100, rows.column("guests_last")[103].as_py() + 1)
-    with pytest.raises(LeakageError, match="guests_last of shop=.* was the latest known by then .1 of"):
+    with pytest.raises(LeakageError, match=r"guests_last of shop=.* was the latest known by then .1 of"):
         check_join(tables, wanted, forged, forged)

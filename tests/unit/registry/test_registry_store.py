@@ -3,22 +3,24 @@
 import multiprocessing
 import os
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from models import tiny_package
 
 from fairlead.errors import ConfigurationError, PackageError, StateError, VerdictError
-from fairlead.registry import database, records, store
+from fairlead.registry import client, store
 from fairlead.settings import settings
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
 
 def _file() -> Path:
-    return database.sqlite_path(settings().registry_uri)
+    return settings().registry_home / "mlflow.db"
 
 
 def test_a_package_is_registered_whole(package: Path) -> None:
@@ -164,72 +166,118 @@ def test_registrations_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def _die_while_registering(package: Path) -> None:
-    records.point = lambda *_: os._exit(9)
-    store.register(package, "flights")
+    from mlflow import MlflowClient
+
+    with mock.patch.object(MlflowClient, "set_registered_model_alias", lambda *_: os._exit(9)):
+        store.register(package, "flights")
 
 
-def test_a_registration_that_is_killed_leaves_nothing_half(package: Path, other: Path) -> None:
+def test_a_registration_that_is_killed_is_finished_by_the_next(package: Path, other: Path) -> None:
     """Killed between version and alias, it can be run again, and is the same version as if it had never died."""
     store.register(package, "flights")
     process = multiprocessing.get_context("fork").Process(target=_die_while_registering, args=(other,))
     process.start()
     process.join(60)
     assert process.exitcode == 9
-    assert [known.version for known in store.versions("flights")] == ["1"]
+    assert [known.aliases for known in store.versions("flights")] == [("challenger",), ()]
     assert store.register(other, "flights").version == "2"
+    assert [known.aliases for known in store.versions("flights")] == [(), ("challenger",)]
 
 
 def test_a_registry_that_is_held_is_told(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two waits, and says so when it gives up."""
-    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2)
-    with database.locked(settings().registry_home), pytest.raises(StateError, match="another process has held"):
+    monkeypatch.setattr(client, "WAIT_SECONDS", 0.2)
+    with client._locked(settings().registry_home), pytest.raises(StateError, match="another process has held"):
         store.register(package, "flights")
 
 
-def test_a_corrupt_registry_is_told(package: Path, other: Path) -> None:
-    """Rubbish and a torn page are found before anything is written; the advice works."""
+def _use_copy(folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another file than MLflow knows of in this process."""
+    file = folder / f"copy-{len(content)}.db"
+    file.write_bytes(content)
+    monkeypatch.setenv("FAIRLEAD_TRACKING_URI", f"sqlite:///{file}")
+    return file
+
+
+def test_a_corrupt_registry_is_told(
+    package: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rubbish and half a file are refused, when opened and when in use; the advice works."""
     store.register(package, "flights")
     whole = _file().read_bytes()
-    for damaged in (b"rubbish" * 1000, whole[: len(whole) // 2], whole[:4096] + b"\xff" * 8192 + whole[12288:]):
+    for damaged in (b"rubbish" * 1000, whole[: len(whole) // 2]):
         _file().write_bytes(damaged)
-        with pytest.raises(StateError, match=r"Move the file away and register again"):
+        with pytest.raises(StateError, match=r"move the file away and register again"):
             store.find("flights", "challenger")
         with pytest.raises(StateError, match="corrupt"):
             store.register(other, "flights")
     _file().unlink()
     assert store.register(package, "flights").version == "1"
+    for damaged in (b"rubbish" * 1000, whole[: len(whole) // 2]):
+        _use_copy(tmp_path, damaged, monkeypatch)
+        with pytest.raises(StateError, match=r"move the file away and register again"):
+            store.find("flights", "challenger")
 
 
-def test_a_registry_of_another_version_is_told(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another MLflow's schema, and another program's SQLite file, are refused, not upgraded or misread."""
-    store.register(package, "flights")
-    with closing(sqlite3.connect(_file())) as connection:
+def test_a_registry_of_another_version_is_told(
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another MLflow's schema is refused with what to run, and left as it is."""
+    file = _use_copy(tmp_path, empty_database.read_bytes(), monkeypatch)
+    with closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '728d730b5ebd'")
         connection.commit()
-    with pytest.raises(StateError, match=r"schema 728d730b5ebd; .*mlflow db upgrade"):
+    before = file.read_bytes()
+    with pytest.raises(StateError, match=r"(?s)found version 728d730b5ebd.*mlflow db upgrade.*newer MLflow"):
         store.versions("flights")
-    foreign = tmp_path / "foreign.db"
-    with closing(sqlite3.connect(foreign)) as connection:
-        connection.execute("CREATE TABLE notes (text)")
-    monkeypatch.setenv("FAIRLEAD_TRACKING_URI", f"sqlite:///{foreign}")
-    with pytest.raises(StateError, match="no MLflow registry"):
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("uri", ["flights", "ftp://models"])
+def test_an_address_that_mlflow_has_no_registry_for_is_told(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the address and the setting."""
+    monkeypatch.setenv("FAIRLEAD_TRACKING_URI", uri)
+    with pytest.raises((ConfigurationError, StateError), match=rf"(?s){uri}.*FAIRLEAD_TRACKING_URI"):
+        store.versions("flights")
+
+
+def test_a_server_that_is_down_is_told(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon, and without the password that its address may hold."""
+    monkeypatch.setattr("mlflow.utils.plugins.get_entry_points", lambda _: [])  # Feast's imports all of Feast: 8 s
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("FAIRLEAD_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(StateError, match="see that it runs") as caught:
         store.register(package, "flights")
+    assert "secret" not in str(caught.value)
 
 
-def test_another_kind_of_registry_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that is no SQLite file is named with the form that is."""
-    monkeypatch.setenv("FAIRLEAD_TRACKING_URI", "http://mlflow:5000")
-    with pytest.raises(ConfigurationError, match="sqlite:////absolute"):
-        store.versions("flights")
+def test_versions_registered_past_fairlead_are_left_out(package: Path) -> None:
+    """Such a version has no digest; one that MLflow's client deletes is gone."""
+    store.register(package, "flights")
+    with client.writing(settings()) as mlflow:
+        mlflow.create_model_version("flights", "/somewhere")
+    assert [known.version for known in store.versions("flights")] == ["1"]
+    with client.writing(settings()) as mlflow:
+        mlflow.delete_model_version("flights", "1")
+    assert store.versions("flights") == []
+    assert store.register(package, "flights").version == "3"
 
 
-def test_the_registry_does_not_import_mlflow(package: Path) -> None:
-    """MLflow's import is most of the time that a registration would take."""
-    import subprocess
-
+def test_reading_verdicts_does_not_import_mlflow(own_state: Path) -> None:
+    """Deployment asks for verdicts only, and a first run for a champion that no registry can have: both are quick."""
     code = (
-        "import sys; from fairlead.registry import store; store.register(sys.argv[1], 'flights'); "
-        "sys.exit('mlflow' in sys.modules or 'sqlalchemy' in sys.modules or 'pandas' in sys.modules)"
+        "import sys; from fairlead.registry import store; store.verdicts('flights', 'sha256:1'); "
+        "store.find('flights', 'champion'); sys.exit('mlflow' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(package)], check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert not own_state.exists()
+
+
+def test_mlflow_says_nothing(package: Path) -> None:
+    """A registration in a process of its own prints and logs nothing, and leaves nothing in the working folder."""
+    code = "import sys; from fairlead.registry import store; store.register(sys.argv[1], 'flights')"
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code, str(package)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=package.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {path.name for path in package.parent.iterdir()} == {"package", ".fairlead"}

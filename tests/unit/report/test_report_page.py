@@ -89,6 +89,36 @@ def test_a_report_tells_the_whole_run(tmp_path: Path) -> None:
     assert text.index("content of train") < text.index("content of evaluate")
 
 
+def test_a_step_is_folded_unless_it_tells_the_story(tmp_path: Path) -> None:
+    """Training and evaluation stand open, other steps are a line; a link leads inside and so unfolds them."""
+    text = write_report(good_run(tmp_path), tmp_path / "out.html").read_text()
+    assert re.findall(r'<details class="task"( open)?><summary><h3>([a-z-]+)', text) == [
+        ("", "ingest-dataset"),
+        (" open", "train-model"),
+        (" open", "evaluate-model"),
+    ]
+    assert '</summary><div id="task-ingest-dataset">' in text
+
+
+def test_steps_come_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
+    """A step that needs nothing stands where it is first used, however the record lists it."""
+    names = ("fetch-model", "ingest-dataset", "train-model", "compare-models")
+    needs = {"train-model": ["ingest-dataset"], "compare-models": ["fetch-model", "train-model"]}
+    folder = record(tmp_path, [task(name, *needs.get(name, [])) for name in names])
+    text = write_report(folder, tmp_path / "out.html").read_text()
+    assert re.findall(r"<h3>([a-z-]+)</h3>", text) == ["ingest-dataset", "fetch-model", "train-model", "compare-models"]
+
+
+def test_lineage_has_digests_whole_and_metadata_in_order(tmp_path: Path) -> None:
+    """What KFP shuffles is sorted; empty values are left out; the digest can be copied; arguments are YAML."""
+    metadata = {"zeta": 1.0, "revision": "", "licence": "CC0", "rows": 12000.0, "digest": DIGEST}
+    data = {"uri": "/gone", "type": "system.Dataset", "metadata": metadata}
+    folder = record(tmp_path, [task("a", outputs={"dataset": data})], arguments={"q": {"sql": "SELECT 1\nFROM x\n"}})
+    text = write_report(folder, tmp_path / "out.html").read_text()
+    assert f'rows 12,000 · licence CC0 · zeta 1<br><code class="digest">{DIGEST}</code>' in text
+    assert "sql: |\n  SELECT 1\n  FROM x" in text
+
+
 def test_the_links_and_ids_of_merged_pages_hold(tmp_path: Path) -> None:
     """Ids are unique though both pages hold the same figure, and every reference has its target."""
     text = write_report(good_run(tmp_path), tmp_path / "out.html").read_text()

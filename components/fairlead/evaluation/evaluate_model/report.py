@@ -131,7 +131,8 @@ def _draw_roc(axes: "Axes", findings: Findings) -> None:
     false_rate, true_rate, _ = roc_curve(findings.labels, findings.probabilities)
     grid = np.linspace(0, 1, CURVE_POINTS)
     plots.line(axes, grid, np.interp(grid, false_rate, true_rate), "the model")
-    plots.line(axes, [0, 1], [0, 1], "chance", dashed=True)
+    axes.plot([0, 1], [0, 1], color=plots.GRID, linewidth=1, linestyle="--", label="chance")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     plots.label(axes, "share of the others that it says yes to", f"share of {findings.label} that it finds", "Ranking")
 
 

@@ -158,7 +158,7 @@ def _open_run(
     run_id = unfinished or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = home / run_id
     directory.mkdir(exist_ok=True)
-    local = specification.localise(package, code_digest=code, run_id=run_id, stamp=stamp)
+    local = specification.localise(package, arguments, code_digest=code, run_id=run_id)
     atomic.write_json(directory / "pipeline.yaml", local)  # JSON is YAML
     atomic.write_json(directory / "arguments.json", arguments)
     (directory / "events.jsonl").unlink(missing_ok=True)

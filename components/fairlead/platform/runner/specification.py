@@ -43,15 +43,19 @@ def read_package(path: Path) -> Specification:
     return dict(documents[0])
 
 
-def localise(specification: Specification, *, code_digest: str, run_id: str, stamp: str) -> Specification:
+def localise(
+    specification: Specification, arguments: Mapping[str, Any], *, code_digest: str, run_id: str
+) -> Specification:
     """Adapts a pipeline specification to one local run.
+
+    A task with a parameter `source` is repeated when a local file that this parameter names has changed.
 
     Args:
         specification: The compiled pipeline.
+        arguments: The run's arguments.
         code_digest: A digest of the library's code; changed code repeats every step.
         run_id: The run; a task that acts on the outside (caching disabled in the pipeline) is repeated in every new
             run, but not when a killed run goes on.
-        stamp: A digest of the local sources; changed sources repeat the tasks that read them.
 
     Returns:
         A changed copy.
@@ -65,8 +69,9 @@ def localise(specification: Specification, *, code_digest: str, run_id: str, sta
         container = containers.get(component.get("executorLabel", ""))
         if container is None:
             continue
-        if "source" in component.get("inputDefinitions", {}).get("parameters", {}):
-            _set_variable(container, STAMP_VARIABLE, stamp)
+        source = task.get("inputs", {}).get("parameters", {}).get("source")
+        if source is not None:
+            _set_variable(container, STAMP_VARIABLE, source_stamp(_value(source, arguments)))
         if not task.get("cachingOptions", {}).get("enableCache"):
             task["cachingOptions"] = {"enableCache": True}
             _set_variable(container, RUN_VARIABLE, run_id)
@@ -112,21 +117,28 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def source_stamp(arguments: Mapping[str, Any]) -> str:
-    """A digest of the size and time of every local file that an argument names.
+def source_stamp(value: Any) -> str:
+    """A digest of the size and time of every local file that a value names.
 
     Args:
-        arguments: The pipeline's arguments; strings inside dicts and lists count too.
+        value: A source, or the arguments of a pipeline; strings inside dicts and lists count too.
 
     Returns:
         The hex digest; it changes when a file does. Remote sources are not looked at.
     """
     whole = hashlib.sha256()
-    for text in sorted(set(_strings(arguments))):
+    for text in sorted(set(_strings(value))):
         for file in _files_at(text):
             status = file.stat()
             whole.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return whole.hexdigest()
+
+
+def _value(parameter: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+    """What a task's input parameter will be: a pipeline argument, or a constant."""
+    if "componentInputParameter" in parameter:
+        return arguments.get(parameter["componentInputParameter"], "")
+    return parameter.get("runtimeValue", {}).get("constant", "")
 
 
 def _tasks(specification: Specification) -> Iterator[dict[str, Any]]:

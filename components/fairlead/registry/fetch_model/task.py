@@ -1,6 +1,5 @@
 """The work of fetch_model: a copy of a registered package, proven to be the one that was registered."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def fetch_model(package: Path | str, name: str, alias: str = store.CHAMPION) -> 
     Raises:
         PackageError: The registered package is gone, or is not what was registered.
         ConfigurationError: The name is not allowed.
-        StateError: The registry is corrupt or of another version.
+        StateError: The registry is corrupt, of another version, or out of reach.
     """
     known = _find(name, alias)
     with atomic.directory(package) as folder:
@@ -57,7 +56,7 @@ def _find(name: str, which: str) -> Registered | None:
 
 def _copy(known: Registered, folder: Path) -> None:
     try:
-        shutil.copytree(known.uri, folder, dirs_exist_ok=True)
+        store.copy_package(known, folder)
         copied = package_digest(folder)
     except (OSError, PackageInvalidError) as error:
         raise PackageError(

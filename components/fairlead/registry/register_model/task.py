@@ -34,7 +34,7 @@ def register_model(
         VerdictError: A demanded verdict is missing, not `approved`, or for another package.
         PackageError: The package cannot be read.
         ConfigurationError: The policy or the name is not allowed.
-        StateError: The registry is locked, corrupt or of another version.
+        StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
     judges = PolicySpec.parse(policy, "policy").registration
     known = [Verdict.read(path) for path in verdicts]

@@ -81,7 +81,7 @@ def write_report(path: Path | str, best: TrialRecord, trials: Sequence[TrialReco
 
 def _row(trial: TrialRecord, names: Sequence[str]) -> list[Any]:
     shown = "" if trial.metric is None else trial.metric
-    return [trial.number, shown, *(trial.values.get(name, "") for name in names), round(trial.seconds, 1), trial.error]
+    return [trial.number, shown, *(trial.values.get(name, "") for name in names), f"{trial.seconds:.1f}", trial.error]
 
 
 def _slices(trials: Sequence[TrialRecord], best: TrialRecord, tuning: TuneSpec) -> "Figure":
