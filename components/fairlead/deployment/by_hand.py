@@ -1,5 +1,7 @@
 """Promotion and rollback by hand; both are recorded in the rollout's history."""
 
+import os
+import pwd
 import time
 from dataclasses import dataclass
 
@@ -28,29 +30,31 @@ class Done:
     stable: str | None
 
 
-def promote(name: str) -> Done:
+def promote(name: str, reason: str = "") -> Done:
     """Gives the canary all traffic now, without waiting for evidence.
 
     Where a rollout is under way it is told to promote, and its own process does so.
 
     Args:
         name: The service.
+        reason: Why, for the record.
 
     Returns:
         What was done.
 
     Raises:
         PlatformError: Nothing of that name runs here.
-        RolloutError: There is no canary.
+        RolloutError: There is no canary, or it is not ready.
     """
-    return _do(name, "promote")
+    return _do(name, "promote", reason)
 
 
-def roll_back(name: str) -> Done:
+def roll_back(name: str, reason: str = "") -> Done:
     """Takes the canary away now; where there is none, brings the version back that was stable before.
 
     Args:
         name: The service.
+        reason: Why, for the record.
 
     Returns:
         What was done.
@@ -59,17 +63,17 @@ def roll_back(name: str) -> Done:
         PlatformError: Nothing of that name runs here, or the earlier version does not start.
         RolloutError: There is neither a canary nor an earlier version.
     """
-    return _do(name, "rollback")
+    return _do(name, "rollback", reason)
 
 
-def _do(name: str, verb: Verb) -> Done:
-    records = Records(Places(settings().platform_home).rollouts, name)
-    with connect() as supervisor:
+def _do(name: str, verb: Verb, reason: str) -> Done:
+    with connect(start=False) as supervisor:
         service = supervisor.service(name)
+        records = Records(Places(settings().platform_home).rollouts, name)
         try:
             with records.charge():
                 done = _promote(supervisor, service) if verb == "promote" else _roll_back(supervisor, service)
-                _record(records, service, verb, done)
+                _record(records, service, done, {"verb": verb, "reason": reason})
                 return done
         except InChargeError:
             return _tell(records, supervisor, name, verb)
@@ -79,6 +83,8 @@ def _promote(supervisor: Supervisor, service: ServiceStatus) -> Done:
     if service.canary is None:
         raise RolloutError(f"{service.name} has no canary to promote; deploy a version first")
     version = service.versions[service.canary]
+    if version.condition != "ready":
+        raise RolloutError(f"{service.name}: the canary is {version.condition}, not ready; its log is {version.log}")
     supervisor.promote(service.name, version.digest)
     _set_champion(service.name, version.version)
     return Done(f"version {version.version} ({short(version.digest)}) has all traffic", version.digest)
@@ -125,14 +131,16 @@ def _tell(records: Records, supervisor: Supervisor, name: str, verb: Verb) -> Do
     )
 
 
-def _record(records: Records, service: ServiceStatus, verb: Verb, done: Done) -> None:
+def _record(records: Records, service: ServiceStatus, done: Done, word: dict[str, str]) -> None:
     """Notes what was done, and ends a rollout whose process has died."""
     state = RolloutState.load(records.state)
     if state is not None and state.phase != "done":
-        state.phase, state.outcome = "done", "promoted" if verb == "promote" else "rolled_back"
-        state.reasons = [f"{verb} by hand"]
+        state.phase, state.outcome = "done", "promoted" if word["verb"] == "promote" else "rolled_back"
+        state.reasons = [f"{word['verb']} by hand"]
         records.save(state)
-    records.append({"by": "hand", "verb": verb, "from": service.stable, "digest": done.stable, "what": done.what})
+    user = pwd.getpwuid(os.getuid()).pw_name
+    moved = {"from": service.canary or service.stable, "digest": done.stable, "what": done.what}
+    records.append({"by": "hand", "user": user, **word, **moved})
 
 
 def _set_champion(name: str, version: str) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from fairlead.evaluation.spec import GateSpec
-from fairlead.pages import number
+from fairlead.values import limit, number
 from fairlead.verdicts import Verdict
 
 
@@ -25,9 +25,9 @@ def failed_gates(gates: Sequence[GateSpec], figures: Mapping[str, float]) -> lis
             failures.append(f"{gate.metric} is undefined on these rows, so that its gate cannot be passed")
             continue
         if gate.at_least is not None and value < gate.at_least:
-            failures.append(f"{gate.metric} is {number(value)}; at least {number(gate.at_least)} is demanded")
+            failures.append(f"{gate.metric} is {number(value)}; at least {limit(gate.at_least)} is demanded")
         if gate.at_most is not None and value > gate.at_most:
-            failures.append(f"{gate.metric} is {number(value)}; at most {number(gate.at_most)} is demanded")
+            failures.append(f"{gate.metric} is {number(value)}; at most {limit(gate.at_most)} is demanded")
     return failures
 
 

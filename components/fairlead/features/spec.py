@@ -1,10 +1,10 @@
 """What a problem's YAML says about features: the sections `features`, `request` and `label`."""
 
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.sections import Section
@@ -65,6 +65,11 @@ class DeriveSpec(Section):
             raise ValueError("no such time zone; use an IANA name such as UTC or America/New_York") from None
 
 
+def _in_one_order(values: dict[str, Any]) -> dict[str, Any]:
+    """Sorts a mapping whose order means nothing, and that a pipeline hands over in another order each time."""
+    return dict(sorted(values.items()))
+
+
 class FreshnessSpec(Section):
     """How old a looked-up feature may be. Feast does not enforce a view's ttl online; the server enforces this.
 
@@ -76,7 +81,7 @@ class FreshnessSpec(Section):
 
     maximum_age_seconds: float = Field(default=86_400, gt=0)
     fallback: Literal["missing", "refuse", "flag"] = "missing"
-    views: dict[str, float] = {}
+    views: Annotated[dict[str, float], AfterValidator(_in_one_order)] = {}
 
     def limit(self, view: str) -> float | None:
         """The age in seconds from which a view's values are not used; None if they are used at any age."""
@@ -87,13 +92,13 @@ class RequestSpec(Section):
     """What a client sends and what is computed and looked up for it.
 
     Attributes:
-        fields: Name and type of everything that a client sends.
+        fields: Name and type of everything that a client sends, sorted by name.
         prediction_time: When the question is asked; None: at the row's event time or, online, now.
         derive: Inputs computed from the fields.
         freshness: How old looked-up features may be.
     """
 
-    fields: dict[str, FieldType] = Field(min_length=1)
+    fields: Annotated[dict[str, FieldType], AfterValidator(_in_one_order)] = Field(min_length=1)
     prediction_time: PredictionTime | None = None
     derive: tuple[DeriveSpec, ...] = ()
     freshness: FreshnessSpec = FreshnessSpec()

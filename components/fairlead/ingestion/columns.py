@@ -55,11 +55,11 @@ def type_name(kind: "pa.DataType") -> str:
     return {"float": "float32", "double": "float64", "date32[day]": "date"}.get(str(kind), str(kind))
 
 
-def declared_schema(spec: TableSpec) -> "pa.Schema":
-    """The schema that a table's columns declare."""
+def declared_schema(spec: TableSpec, order: list[str]) -> "pa.Schema":
+    """The schema that a table's columns declare, in an order."""
     import pyarrow as pa
 
-    return pa.schema([(name, arrow_type(kind)) for name, kind in spec.columns.items()])
+    return pa.schema([(name, arrow_type(spec.columns[name])) for name in order])
 
 
 def settled_type(kind: "pa.DataType") -> "pa.DataType":

@@ -118,7 +118,7 @@ def _reader(
     """Arrow's streaming reader; serial reading is slower and knows the rows of its errors."""
     import pyarrow.csv as arrow_csv
 
-    named = {} if spec.header else {"column_names": list(spec.columns), "autogenerate_column_names": not spec.columns}
+    named = {} if spec.header else {"column_names": list(spec.names), "autogenerate_column_names": not spec.names}
     return arrow_csv.open_csv(
         stream,
         read_options=arrow_csv.ReadOptions(

@@ -1,6 +1,7 @@
 """One way to read every format: the schema of a source, and its rows in batches."""
 
 from collections.abc import Iterator
+from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ def _format(file: SourceFile, spec: TableSpec) -> ModuleType:
 
 
 def schema_of(files: list[SourceFile], spec: TableSpec) -> tuple["pa.Schema", list[str]]:
-    """The schema that all files have: as declared, else as the files agree.
+    """The schema that all files have: types as declared, else as the files agree; columns in the first file's order.
+
+    The order of `spec.columns` counts for nothing: a pipeline hands it over as a mapping that keeps none.
 
     Args:
         files: The files of one table.
@@ -35,13 +38,13 @@ def schema_of(files: list[SourceFile], spec: TableSpec) -> tuple["pa.Schema", li
     """
     if not spec.columns:
         return _agreed(files, spec), []
-    extra: set[str] = set()
-    for file in files:
-        present = _format(file, spec).columns_of(file, spec)
+    present = [_format(file, spec).columns_of(file, spec) for file in files]
+    for file, names in zip(files, present, strict=True):
         if file.format(spec) != "jsonl":  # a field may first come in a late line; the reader checks at the end
-            columns.require_columns(list(spec.columns), present, file.label)
-        extra |= set(present) - set(spec.columns)
-    return columns.declared_schema(spec), sorted(extra)
+            columns.require_columns(sorted(spec.columns), names, file.label)
+    ordered = [name for name in present[0] if name in spec.columns]
+    late = sorted(set(spec.columns) - set(ordered))
+    return columns.declared_schema(spec, [*ordered, *late]), sorted({*chain(*present)} - set(spec.columns))
 
 
 def _agreed(files: list[SourceFile], spec: TableSpec) -> "pa.Schema":

@@ -43,14 +43,16 @@ class TableSpec(Section):
         licence: The data's terms.
         format: csv, jsonl or parquet; empty: by the file's name.
         member: The file inside a zip that holds several.
-        columns: Column name to type, in the order wanted; other columns are left out. Empty: all, types inferred.
+        columns: Column name to type; they stand in the order of the first file, and other columns are left out.
+            Empty: all, types inferred.
         na_values: Texts in csv files that mean "missing", in columns of every type.
         time_column: The timestamp column that orders the table in time.
         time_zone: The zone of times that name none, such as America/New_York; empty: such times are an error.
             All times are kept in UTC, to the microsecond.
         time_format: How times and dates are written, where not in ISO 8601: `%d/%m/%Y %H:%M`.
         delimiter: What separates values in csv files.
-        header: Whether csv files begin with the columns' names; if not, `columns` names them in order.
+        header: Whether csv files begin with the columns' names.
+        names: The columns' names in the files' order, where csv files have no header; `columns` has no order.
         encoding: The csv files' character encoding.
     """
 
@@ -65,6 +67,7 @@ class TableSpec(Section):
     time_format: str = ""
     delimiter: str = Field(",", min_length=1, max_length=1)
     header: bool = True
+    names: tuple[str, ...] = ()
     encoding: str = "utf8"
 
     @field_validator("time_zone")
@@ -83,6 +86,17 @@ class TableSpec(Section):
         except LookupError:
             raise ValueError("no such encoding; use for example utf8 or latin1") from None
         return value
+
+    @model_validator(mode="after")
+    def _names_replace_the_header(self) -> Self:
+        if self.names and self.header:
+            raise ValueError("names are for csv files without a header; set `header: false`, or remove `names`")
+        if self.columns and not self.names and not self.header:
+            raise ValueError(
+                f"without a header, give `names`: all columns of the files in their order (here {len(self.columns)}"
+                " or more); the order of `columns` is not kept on its way through a pipeline"
+            )
+        return self
 
     @model_validator(mode="after")
     def _time_column_is_a_timestamp(self) -> Self:

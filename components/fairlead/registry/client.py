@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ def writing(place: Settings) -> "Iterator[MlflowClient]":
 
 def _make(file: Path) -> None:
     """MLflow makes its tables in some fifty steps: killed amid them, it could not go on."""
+    for left in file.parent.glob(".new-registry-*"):  # by one that was killed: nobody else is here
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".new-registry-", dir=file.parent) as folder:
         with reading(f"sqlite:///{folder}/{file.name}"):
             pass

@@ -63,7 +63,7 @@ def _seconds(task: TaskState) -> str:
 
 
 def _progress(task: TaskState) -> Text:
-    step, done, total = (task.progress.get(key) for key in ("step", "done", "total"))
+    step, done, total = task.progress.get("step"), task.progress.get("done") or 0, task.progress.get("total")
     if task.state != "running" or not step:
         return Text("")
     share = f" {100 * done / total:.0f} %" if total else f" {done:g}" if done else ""

@@ -16,17 +16,6 @@ def command(name: str, reason: str) -> None:
     Example:
       fairlead promote flights --reason "seen enough"
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from fairlead.errors import RolloutError
-    from fairlead_pipelines.command import serving
+    from fairlead.deployment import by_hand
 
-    with serving.connected() as supervisor:
-        before = supervisor.service(name)
-        if before.canary is None:
-            raise RolloutError(f"{name} has no canary; deploy one first, for instance: fairlead run {name}")
-        canary = before.versions[before.canary]
-        if canary.condition != "ready":
-            raise RolloutError(f"{name}: the canary is {canary.condition}, not ready; its log is {canary.log}")
-        supervisor.promote(name, canary.digest)
-    serving.note(name, "promote", before.stable, canary.digest, reason)
-    serving.name_champion(name, canary.version)
-    click.echo(f"{name}: version {canary.version} has all traffic now. Back again: fairlead rollback {name}")
+    click.echo(f"{name}: {by_hand.promote(name, reason).what}. Back again: fairlead rollback {name}")

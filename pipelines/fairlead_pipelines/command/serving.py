@@ -1,16 +1,10 @@
 """What the commands that look at or change the laptop platform share."""
 
-import json
-import os
-import pwd
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import click
-
-from fairlead.errors import FairleadError, PlatformError
+from fairlead.errors import PlatformError
 from fairlead.platform.laptop.client import Supervisor, connect, running
 from fairlead.platform.laptop.counters import VersionCounters
 from fairlead.platform.laptop.places import Places
@@ -18,7 +12,6 @@ from fairlead.platform.laptop.state import short
 from fairlead.platform.laptop.status import PlatformStatus, ServiceStatus, VersionStatus
 from fairlead.settings import settings
 
-CHAMPION = "champion"
 _CONDITIONS = {"ready": "green", "starting": "yellow", "restarting": "yellow"}
 _POLL_SECONDS = 0.2
 
@@ -113,38 +106,3 @@ def wait_until_ready(supervisor: Supervisor, wanted: Callable[[VersionStatus], b
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)
-
-
-def name_champion(service: str, version: str) -> None:
-    """Let the registry's alias follow the traffic; if the registry refuses, say so: the traffic has moved already.
-
-    Args:
-        service: The service's name, which is the model's.
-        version: The version that has all traffic now.
-    """
-    from fairlead.registry import store
-
-    try:
-        store.set_alias(service, version, CHAMPION)
-    except FairleadError as error:
-        click.echo(f"warning: the traffic has moved, but the registry's alias {CHAMPION} has not: {error}", err=True)
-
-
-def note(service: str, action: str, came_from: str | None, went_to: str | None, reason: str) -> None:
-    """Append to the record of what was done by hand: who, when, what, why.
-
-    Args:
-        service: The service's name.
-        action: "promote" or "rollback".
-        came_from: The digest that had the traffic before.
-        went_to: The digest that has it now.
-        reason: The user's words, if any.
-    """
-    entry = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"), "service": service, "action": action,
-        "from": came_from, "to": went_to, "by": pwd.getpwuid(os.getuid()).pw_name, "reason": reason,
-    }  # fmt: skip
-    folder = places().rollouts
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "by-hand.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")

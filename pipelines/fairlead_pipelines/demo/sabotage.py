@@ -42,7 +42,7 @@ def _add_useless_work(model: Any) -> None:
     weights = np.random.default_rng(0).normal(size=(_WIDTH, _WIDTH)).astype(np.float32) / _WIDTH
     graph.initializer.extend([
         numpy_helper.from_array(weights, "debug_weights"),
-        numpy_helper.from_array(np.float32(0), "debug_zero"),
+        numpy_helper.from_array(np.zeros((), np.float32), "debug_zero"),
     ])  # fmt: skip
     graph.node.extend([
         helper.make_node("Cast", ["categorical"], ["debug_codes"], to=TensorProto.FLOAT),

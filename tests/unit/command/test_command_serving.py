@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fairlead.deployment import by_hand
 from fairlead.platform.laptop.client import connect
 from fairlead.platform.laptop.status import DeployRequest, SplitRequest
 from fairlead_pipelines.command import serving
@@ -62,7 +63,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def champions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the versions that became champion: the registry has tests of its own."""
     named: list[str] = []
-    monkeypatch.setattr(serving, "name_champion", lambda _, version: named.append(version))
+    monkeypatch.setattr(by_hand, "_set_champion", lambda _, version: named.append(version))
     return named
 
 
@@ -76,9 +77,10 @@ def test_traffic_follows_the_users_word(port: int, tmp_path: Path, champions: li
     take_a_canary_back(tmp_path)
     promote_and_undo(port, tmp_path)
     assert champions == ["1", "2", "1"]
-    lines = (serving.places().rollouts / "by-hand.jsonl").read_text().splitlines()
-    assert [json.loads(line)["action"] for line in lines] == ["promote", "rollback", "promote", "rollback"]
-    assert json.loads(lines[2])["reason"] == "seen enough"
+    lines = [json.loads(line) for line in (serving.places().rollouts / "flights.jsonl").read_text().splitlines()]
+    assert [line["verb"] for line in lines] == ["promote", "rollback", "promote", "rollback"]
+    assert lines[2]["reason"] == "seen enough"
+    assert lines[2]["user"]
     assert "Stopped: flights" in call("down").output
     assert "ready" in call("up").output
     assert who_answers(port) == FIRST
@@ -87,7 +89,7 @@ def test_traffic_follows_the_users_word(port: int, tmp_path: Path, champions: li
 def take_a_canary_back(folder: Path) -> None:
     """With a canary, rollback ends the canary; without one and without a past, changing is refused with a reason."""
     deploy(SECOND, "2", folder)
-    assert "version 1 has all traffic" in call("rollback", "flights").output
+    assert "canary version 2" in call("rollback", "flights").output
     assert list(json.loads(call("status", "--json").output)["services"]["flights"]["versions"]) == [FIRST]
     assert "neither a canary nor an earlier version" in call("rollback", "flights", code=1).output
     assert "has no canary" in call("promote", "flights", code=1).output
@@ -104,7 +106,7 @@ def promote_and_undo(port: int, folder: Path) -> None:
     assert "20 %" in shown
     call("promote", "flights", "--reason", "seen enough")
     assert who_answers(port) == SECOND
-    assert "version 1 has all traffic" in call("rollback", "flights").output
+    assert "version 1 (aaaaaaaaaaaa) is back and has all traffic" in call("rollback", "flights").output
     assert who_answers(port) == FIRST
 
 

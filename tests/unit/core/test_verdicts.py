@@ -26,7 +26,7 @@ def test_every_demanded_judge_must_have_approved_this_model() -> None:
     with pytest.raises(VerdictError, match="for another model"):
         require([approved], ["evaluation"], OTHER)
     for outcome in ("rejected", "inconclusive"):
-        verdict = Verdict("evaluation", THIS, outcome, reasons=["AUC 0.5 < 0.6"])  # type: ignore[arg-type]
+        verdict = Verdict("evaluation", THIS, outcome, reasons=["AUC 0.5 < 0.6"])
         with pytest.raises(VerdictError, match=f"{outcome}: AUC 0.5 < 0.6"):
             require([verdict], ["evaluation"], THIS)
 

@@ -37,7 +37,7 @@ def test_imports_are_declared(folder: str, extra: str, asked: Asked) -> None:
     distributions = importlib.metadata.packages_distributions()
     known = {canonicalize_name(line.name) for line in [*asked[""], *asked[extra]]}
     for module, path in imported(ROOT / folder).items():
-        names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+        names: set[str] = {canonicalize_name(name) for name in distributions.get(module, [module])}
         names |= {COMES_WITH[name] for name in (module, *names) if name in COMES_WITH}
         assert names & known, f"{path} imports {module}; add it to setup.py's {extra} extra and run `make lock`"
 

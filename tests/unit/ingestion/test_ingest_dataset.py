@@ -107,11 +107,40 @@ def test_codes_keep_their_leading_zeros(tmp_path: Path) -> None:
 
 
 def test_only_declared_columns_come_in_and_the_others_are_told(tmp_path: Path) -> None:
-    """Columns may be chosen and put in order; what is left out is in the metadata."""
+    """Columns may be chosen; what is left out is in the metadata."""
     source = write(tmp_path / "a.csv", CSV)
     ingested = ingest(tmp_path / "out", "people", str(source), {"columns": {"good": "bool", "id": "int64"}})
-    assert read_table(tmp_path / "out").column_names == ["good", "id"]
+    assert read_table(tmp_path / "out").column_names == ["id", "good"]
     assert ingested.metadata()["left_out_columns"] == "day, name, share, when"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_the_order_of_declared_columns_changes_nothing(tmp_path: Path, name: str) -> None:
+    """A pipeline hands `columns` over in any order; columns, files and digest are those of the source's order."""
+    text = JSONL if "json" in name else CSV
+    source = parquet(tmp_path / name) if name.endswith("parquet") else write(tmp_path / name, text)
+    digests = set()
+    for order in (sorted(COLUMNS), sorted(COLUMNS, reverse=True), list(COLUMNS)):
+        declared = {column: COLUMNS[column] for column in order}
+        manifest = ingest(tmp_path / "out", "people", str(source), {"columns": declared}).manifest
+        assert list(manifest.columns) == list(COLUMNS)
+        assert read_table(tmp_path / "out").column_names == list(COLUMNS)
+        digests.add(manifest.digest)
+    assert len(digests) == 1
+
+
+def test_the_first_file_gives_the_order_of_columns(tmp_path: Path) -> None:
+    """Later files may have another order; jsonl fields that come late stand last, sorted."""
+    write(tmp_path / "a.csv", "b,a\n1,2\n")
+    write(tmp_path / "b.csv", "a,b\n4,3\n")
+    types = {"a": "int8", "b": "int8"}
+    ingest(tmp_path / "out", "n", str(tmp_path / "*.csv"), {"columns": types})
+    table = read_table(tmp_path / "out")
+    assert (table.column_names, table.to_pylist()) == (["b", "a"], [{"b": 1, "a": 2}, {"b": 3, "a": 4}])
+    lines = '{"b": 1}\n' * 1500 + '{"d": 1, "c": 1, "a": 1, "b": 1}\n'
+    late = {"columns": dict.fromkeys("dcab", "int8")}
+    ingest(tmp_path / "out", "n", str(write(tmp_path / "a.jsonl", lines)), late)
+    assert read_table(tmp_path / "out").column_names == ["b", "a", "c", "d"]
 
 
 def test_times_without_zone_are_read_in_the_declared_zone(tmp_path: Path) -> None:
@@ -138,8 +167,9 @@ def test_separators_headers_quotes_and_encodings(tmp_path: Path, encoding: str) 
     """A file without header, separated by semicolons, with quoted separators and line ends in it, reads right."""
     path = tmp_path / "a.txt"
     path.write_bytes('1;"Zo\u00eb; of\nOslo"\n2;"say ""hi"""\n'.encode(encoding))
-    table = {"columns": {"id": "int8", "name": "string"}, "delimiter": ";", "header": False, "format": "csv"}
-    found = rows(tmp_path / "out", path, encoding=encoding, **table)
+    table = {"columns": {"name": "string", "id": "int8"}, "delimiter": ";", "header": False, "format": "csv"}
+    found = rows(tmp_path / "out", path, encoding=encoding, names=["id", "name"], **table)
+    assert [row["id"] for row in found] == [1, 2]
     assert [row["name"] for row in found] == ["Zo\u00eb; of\nOslo", 'say "hi"']
 
 

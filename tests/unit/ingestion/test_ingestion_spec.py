@@ -36,6 +36,8 @@ def test_a_wrong_key_names_the_nearest() -> None:
         ({"time_zone": "America/NewYork"}, "no such time zone"),
         ({"encoding": "utf9"}, "no such encoding"),
         ({"delimiter": "; "}, "delimiter"),
+        ({"header": False, "columns": {"a": "int8"}}, "give `names`: all columns of the files in their order"),
+        ({"names": ["a"]}, "set `header: false`, or remove `names`"),
         ({"columns": {"a": "int8"}, "time_column": "a"}, "declare it as timestamp"),
         ({"columns": {"a": "int8"}, "time_column": "b"}, "not one of the columns"),
     ],

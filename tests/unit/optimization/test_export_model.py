@@ -22,7 +22,7 @@ from fairlead.training.recipes.tabular_network import NetworkGraph
 from fairlead.training.spec import ModelSpec
 from fairlead_serving.package import ModelPackage
 
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "fields": {"carrier": "string", "leaves": "timestamp"},
     "prediction_time": {"field": "leaves", "minus_seconds": 7200.0},
     "derive": [{"name": "hour", "field": "leaves", "part": "hour", "time_zone": "America/New_York"}],
@@ -94,6 +94,15 @@ def test_the_package_holds_data_only(exported: tuple[Path, Export]) -> None:
     } <= {*files}
     assert not [name for name in files if name.endswith((".py", ".pkl", ".pt", ".bin", ".joblib"))]
     assert b"/fairlead/training" not in (exported[0] / "model.onnx").read_bytes()
+
+
+def test_the_order_of_the_requests_fields_changes_nothing(
+    checkpoint: Path, sample: Path, exported: tuple[Path, Export], tmp_path: Path
+) -> None:
+    """A pipeline hands `fields` over in any order; the package and its digest stay the same."""
+    turned = {**REQUEST, "fields": dict(reversed(REQUEST["fields"].items()))}
+    again = run(checkpoint, sample, tmp_path / "turned", request=turned, feature_service="tiny")
+    assert again.digest == exported[1].digest
 
 
 def test_the_request_is_kept_in_whole_numbers(exported: tuple[Path, Export]) -> None:

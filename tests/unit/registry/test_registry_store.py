@@ -168,7 +168,7 @@ def test_registrations_at_once_lose_nothing(tmp_path: Path) -> None:
 def _die_while_registering(package: Path) -> None:
     from mlflow import MlflowClient
 
-    with mock.patch.object(MlflowClient, "set_registered_model_alias", lambda *_: os._exit(9)):
+    with mock.patch.object(MlflowClient, "set_registered_model_alias", side_effect=lambda *_: os._exit(9)):
         store.register(package, "flights")
 
 

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from fairlead.platform.runner import local, specification
 import json
+local.CODE = ()
 local.run_pipeline(specification.read_package(Path(sys.argv[1])), json.loads(sys.argv[2]))
 """
 

@@ -5,7 +5,7 @@ from kfp.dsl import Dataset, Input, Output
 
 
 @dsl.component(base_image="fairlead-base:0", install_kfp_package=False, packages_to_install=[])
-def write_number(dataset: Output[Dataset], number: int, source: str = ""):  # noqa: ANN201 (as contracts are written)
+def write_number(dataset: Output[Dataset], number: int, source: str = "") -> None:
     """Writes a number; notes in the log that it ran."""
     import os
     from pathlib import Path

@@ -37,6 +37,8 @@ def roll_out_model(
     from fairlead.deployment.roll_out_model.task import roll_out_model as work
 
     done = work(registered.path, rollout, policy, verdict.path, report.path)
+    found = done.verdict
+    verdict.metadata.update({"judge": found.judge, "outcome": found.outcome, "digest": found.model_digest})
     for name, value in done.figures.items():
         metrics.log_metric(name, value)
     return (done.outcome, done.endpoint)

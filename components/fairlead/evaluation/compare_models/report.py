@@ -9,7 +9,7 @@ from fairlead.evaluation.metrics import calibration_bins
 from fairlead.evaluation.scoring import Scores
 from fairlead.evaluation.spec import METRICS, ComparisonSpec
 from fairlead.pages import Page
-from fairlead.values import number, title
+from fairlead.values import limit, number, title
 from fairlead.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _caption(difference: Interval, spec: ComparisonSpec) -> str:
     return (
         f"How much worse the challenger's {title(spec.metric)} is: {number(difference.estimate)}, with its "
         f"{spec.confidence:.0%} interval by paired bootstrap. It is approved where the whole interval lies left of the "
-        f"margin of {number(spec.margin)} (dashed)."
+        f"margin of {limit(spec.margin)} (dashed)."
     )
 
 

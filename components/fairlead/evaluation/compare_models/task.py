@@ -13,8 +13,8 @@ from fairlead.evaluation.intervals import Interval, auc_difference_interval, mea
 from fairlead.evaluation.metrics import binary_metrics, row_log_losses
 from fairlead.evaluation.scoring import Contestant, Scores, check_columns, open_package, package_predictor, score
 from fairlead.evaluation.spec import ComparisonSpec
-from fairlead.pages import number
 from fairlead.progress import step
+from fairlead.values import limit, number
 from fairlead.verdicts import Outcome, Verdict
 
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -156,7 +156,7 @@ def _conclude(difference: Interval, spec: ComparisonSpec) -> tuple[Outcome, str]
     measured = (
         f"{spec.metric} worse than the champion's by {number(difference.estimate)} "
         f"({spec.confidence:.0%} interval {number(difference.low)} to {number(difference.high)}; "
-        f"at most {number(spec.margin)} is allowed)"
+        f"at most {limit(spec.margin)} is allowed)"
     )
     if difference.high <= spec.margin:
         better = ", and better beyond chance" if difference.high < 0 else ""

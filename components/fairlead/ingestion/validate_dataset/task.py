@@ -82,11 +82,11 @@ def validate(path: Path | str, report: Path | str, expectations: Mapping[str, An
 
 
 def _check_schema(wanted: Expectations, schema: "pa.Schema", failures: Failures) -> dict[str, ColumnExpectation]:
-    """Notes absent columns and other types; gives the expectations that can be checked."""
-    for name in [*wanted.columns, *wanted.unique]:
+    """Notes absent columns and other types; gives the expectations that can be checked, in the data's order."""
+    for name in [*sorted(wanted.columns), *wanted.unique]:
         if name not in schema.names:
             failures.add(name, f"a column of this name; {nearest(name, schema.names)}", 0, [(None, "absent")])
-    present = {name: column for name, column in wanted.columns.items() if name in schema.names}
+    present = {name: wanted.columns[name] for name in schema.names if name in wanted.columns}
     for name, column in present.items():
         found = type_name(schema.field(name).type)
         if column.type not in (None, found):

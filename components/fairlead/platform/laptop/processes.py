@@ -91,7 +91,7 @@ def start(command: Sequence[str], log: Path, home: Path, *, orphan: bool = False
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [*launcher, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if orphan else output,
-                stderr=output, cwd=home, start_new_session=True, env={**os.environ, MARK: str(home)},
+                stderr=output, cwd=home, start_new_session=True, env={**os.environ, MARK: str(home), "TZ": "UTC"},
             )  # fmt: skip
         pid = int(child.communicate()[0]) if orphan else child.pid
         handle = psutil.Process(pid)

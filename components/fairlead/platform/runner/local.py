@@ -188,6 +188,8 @@ def _start(run: Run, log: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
         "FAIRLEAD_STEP_CACHE": str(settings().home / "cache" / "steps"),
         "FAIRLEAD_HOME": str(settings().home),
         "PYTHONUNBUFFERED": "1",
+        "DO_NOT_TRACK": "1",  # no library of a step may call home
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "TZ": "UTC",  # Feast keeps times in SQLite as the writer's local time; readers and writers must agree
         "TMPDIR": str(_scratch(run)),  # kfp leaves a folder per task there
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
