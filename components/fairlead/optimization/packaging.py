@@ -3,11 +3,7 @@
 Nothing in a package depends on when or where it was written, so equal models are equal packages, with one digest.
 """
 
-import hashlib
 import json
-import logging
-import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +11,7 @@ import numpy as np
 
 from fairlead import atomic
 from fairlead.errors import PackageError
+from fairlead.optimization.mlmodel import write_mlflow_model
 from fairlead_serving.package import MANIFEST, Manifest, ModelPackage, PackageInvalidError
 
 if TYPE_CHECKING:
@@ -25,7 +22,6 @@ LINEAGE = "fairlead/lineage.json"
 REFERENCE = "fairlead/reference.parquet"
 REFERENCE_ROWS = 5_000
 EXAMPLE_ROWS = 2
-_NO_TIME = "1970-01-01 00:00:00"  # MLflow wants a time; the real one is in the registry, a constant keeps the digest
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 
@@ -42,38 +38,9 @@ def write_package(
         example: Tensors of the graph's inputs, a few rows.
         lineage: Where it comes from.
     """
-    _save_mlflow(folder, graph, example)
+    write_mlflow_model(folder, graph, example)
     atomic.write_json(folder / MANIFEST, manifest.to_json())
     atomic.write_json(folder / LINEAGE, lineage)
-
-
-def _save_mlflow(folder: Path, graph: "onnx.ModelProto", example: Tensors) -> None:
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    identity = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()[:32]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow warns of its own type hints while it is imported
-        import mlflow.onnx
-        from mlflow.models import Model
-
-        mlflow.onnx.save_model(
-            graph,
-            str(folder),
-            mlflow_model=Model(utc_time_created=_NO_TIME, model_uuid=identity),
-            signature=_signature(example),
-            input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow-skinny", "onnx", "onnxruntime")],
-            onnx_execution_providers=["CPUExecutionProvider"],
-            save_as_external_data=False,
-        )
-
-
-def _signature(example: Tensors) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs: list[Any] = [TensorSpec(value.dtype, (-1, *value.shape[1:]), name) for name, value in example.items()]
-    outputs: list[Any] = [TensorSpec(np.dtype(np.float32), (-1,), "probability")]
-    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def write_reference(folder: Path, sample: "pa.Table", label: str, package: ModelPackage) -> None:

@@ -55,6 +55,7 @@ def _prepared(values: dict[str, Any], begin: datetime, target: Path) -> tuple[An
     from fairlead_pipelines.replay import client, feeder, rows
 
     current = settings()
+    target.parent.mkdir(parents=True, exist_ok=True)
     source = rows.prepare(values, current.home / "replay" / values["name"])
     store = current.features_home(values["name"])
     feed = feeder.Feeder(store, rows.becoming_known(source, begin), begin)

@@ -2,21 +2,22 @@
 
 import asyncio
 import heapq
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from fairlead import atomic
-
 OK = 200
 _REPORT_SECONDS = 0.5
 _TIMEOUT_SECONDS = 10.0
+_MOST_BEHIND_SECONDS = 1.0
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -48,6 +49,7 @@ class Tally:
         by_digest: Answers by the digest of the model that gave them.
         simulated: The simulated time.
         slowest_seconds: The longest that a client waited.
+        behind_seconds: By how much the sending fell behind its rate, because this machine had no time for it.
     """
 
     sent: int = 0
@@ -56,17 +58,15 @@ class Tally:
     by_digest: Counter[str] = field(default_factory=Counter)
     simulated: datetime = _NEVER
     slowest_seconds: float = 0.0
+    behind_seconds: float = 0.0
 
-    def write(self, path: Path) -> None:
-        """Writes the tally as JSON, whole or not at all."""
-        atomic.write_json(
-            path,
-            {
-                "sent": self.sent, "failed": dict(self.failed), "feedback": self.feedback,
-                "by_digest": dict(self.by_digest), "simulated": self.simulated.isoformat(),
-                "slowest_seconds": round(self.slowest_seconds, 4),
-            },
-        )  # fmt: skip
+    def to_json(self) -> str:
+        """The tally as JSON."""
+        return json.dumps({
+            "sent": self.sent, "failed": dict(self.failed), "feedback": self.feedback,
+            "by_digest": dict(self.by_digest), "simulated": self.simulated.isoformat(),
+            "behind_seconds": round(self.behind_seconds, 2), "slowest_seconds": round(self.slowest_seconds, 4),
+        })  # fmt: skip
 
 
 class Client:
@@ -102,23 +102,49 @@ class Client:
         """
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, limits=limits, trust_env=False) as http:
-            begun, told = time.monotonic(), 0.0
-            for number, moment in enumerate(moments):
-                await asyncio.sleep(max(0.0, begun + number / per_second - time.monotonic()))
-                if stop.is_set():
-                    break
-                self._at(moment.asked_at, http)
-                self._spawn(self._ask(http, number, moment))
-                if time.monotonic() - told > _REPORT_SECONDS:
-                    told = time.monotonic()
-                    self.tally.write(self._report)
+            reporting = asyncio.create_task(self._report_now_and_then())
+            await self._send(http, moments, per_second, stop)
             await asyncio.gather(*self._running)
-        self.tally.write(self._report)
+            self._deliver(self.tally.simulated, http)  # of answers that were still out
+            await asyncio.gather(*self._running)
+            reporting.cancel()
+        self._write(self.tally.to_json())
         return self.tally
+
+    async def _send(
+        self, http: httpx.AsyncClient, moments: Iterator[Moment], per_second: float, stop: asyncio.Event
+    ) -> None:
+        first = next(moments, None)  # reads the rows; the clock starts after it
+        due = time.monotonic()
+        for number, moment in enumerate(chain([first] if first else [], moments)):
+            due += 1 / per_second
+            late = time.monotonic() - due
+            if late > _MOST_BEHIND_SECONDS:  # a burst to catch up would be another load than the one asked for
+                self.tally.behind_seconds += late
+                due += late
+            await asyncio.sleep(max(0.0, -late))
+            if stop.is_set():
+                return
+            self._at(moment.asked_at, http)
+            self._spawn(self._ask(http, number, moment))
+
+    async def _report_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_SECONDS)
+            await asyncio.to_thread(self._write, self.tally.to_json())
+
+    def _write(self, content: str) -> None:
+        """Replaces the report; not synced to disk, as it is worth nothing after a crash and a sync may take long."""
+        fresh = self._report.with_suffix(".new")
+        fresh.write_text(content)
+        fresh.replace(self._report)
 
     def _at(self, now: datetime, http: httpx.AsyncClient) -> None:
         self.tally.simulated = now
         self._advance(now)
+        self._deliver(now, http)
+
+    def _deliver(self, now: datetime, http: httpx.AsyncClient) -> None:
         while self._outcomes and self._outcomes[0][0] <= now:
             _, request_id, outcome = heapq.heappop(self._outcomes)
             self._spawn(self._tell(http, request_id, outcome))

@@ -57,13 +57,13 @@ class Feeder:
     def _push(self, name: str, now: datetime) -> None:
         from fairlead.features.push import push_rows
 
-        due, self._rest[name] = _until(self._rest[name], now)
+        due, self._rest[name] = split_at(self._rest[name], now)
         if due.num_rows:
             push_rows(self._home, name, due)
             self.rows += due.num_rows
 
 
-def _until(table: "pa.Table", now: datetime) -> "tuple[Any, Any]":
+def split_at(table: "pa.Table", now: datetime) -> "tuple[Any, Any]":
     """Cuts a table ordered by time into what is known by `now` and the rest."""
     import pyarrow as pa
     import pyarrow.compute as pc
