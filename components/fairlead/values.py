@@ -43,8 +43,8 @@ def number(value: float) -> str:
 
 def limit(value: float) -> str:
     """Return a number that someone set, which has no zeros that only tell how exact it is: 0.002, not 0.002000."""
-    text = number(value)
-    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    digits, tens, exponent = number(value).partition("e")
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + tens + exponent
 
 
 def percent(share: float | None) -> str:

@@ -9,8 +9,10 @@ from sklearn import metrics as reference
 from fairlead.evaluation.metrics import (
     binary_metrics,
     calibration_bins,
+    clip,
     constant_log_loss,
     expected_calibration_error,
+    ranking,
     row_log_losses,
 )
 from fairlead.evaluation.spec import METRICS
@@ -100,10 +102,25 @@ def test_no_constant_beats_the_best_constant(drawn: tuple[np.ndarray, np.ndarray
 
 @given(rows(), st.floats(0.01, 0.99))
 def test_figures_agree_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray], threshold: float) -> None:
-    """What is computed here for speed is what scikit-learn computes."""
+    """What is computed here for speed is what scikit-learn computes, ties and empty answers included."""
     labels, probabilities = drawn
-    figures = binary_metrics(labels, probabilities, threshold)
+    figures, answers = binary_metrics(labels, probabilities, threshold), probabilities >= threshold
     assert set(figures) == set(METRICS)
     assert all(np.isfinite(value) for value in figures.values())
     assert np.isclose(figures["brier"], reference.brier_score_loss(labels, probabilities))
-    assert np.isclose(figures["accuracy"], reference.accuracy_score(labels, probabilities >= threshold))
+    assert np.isclose(figures["accuracy"], reference.accuracy_score(labels, answers))
+    assert np.isclose(figures["roc_auc"], reference.roc_auc_score(labels, probabilities))
+    assert np.isclose(figures["average_precision"], reference.average_precision_score(labels, probabilities))
+    assert np.isclose(figures["log_loss"], reference.log_loss(labels, clip(probabilities)))
+    for name, score in (("precision", reference.precision_score), ("recall", reference.recall_score)):
+        assert np.isclose(figures[name], score(labels, answers, zero_division=0))
+    assert np.isclose(figures["f1"], reference.f1_score(labels, answers, zero_division=0))
+
+
+@given(rows())
+def test_the_roc_curve_agrees_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    """Every threshold's rates are on it, from (0, 0) to (1, 1)."""
+    false_rates, true_rates, _ = reference.roc_curve(*drawn, drop_intermediate=False)
+    found = ranking(*drawn).roc
+    assert np.allclose(found[0], false_rates)
+    assert np.allclose(found[1], true_rates)

@@ -91,7 +91,7 @@ class EvaluationSpec(Section):
     gates: tuple[GateSpec, ...] = ()
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=20_000)
-    maximum_baseline_rows: int = Field(default=100_000, ge=1000)
+    maximum_baseline_rows: int = Field(default=60_000, ge=1000)
     seed: int = Field(default=7, ge=0)
 
     @model_validator(mode="after")

@@ -115,6 +115,25 @@ def log_loss(label: Floats, probability: Floats) -> float:
     return float(-np.mean(np.where(label > 0, np.log(clipped), np.log1p(-clipped))))
 
 
+def roc_auc(label: Floats, score: "np.ndarray[Any, Any]") -> float:
+    """The area under the ROC curve: how often a positive row scores above a negative one; equal scores count half.
+
+    Args:
+        label: (N,), 0 or 1, both present.
+        score: (N,), higher where the label is likelier 1.
+
+    Returns:
+        From 0 to 1; NaN where a score is.
+    """
+    if np.isnan(score).any():
+        return float("nan")
+    _, group, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[group]  # of equal scores their middle rank
+    positive = int(label.sum())
+    above = rank[label > 0].sum() - positive * (positive + 1) / 2
+    return float(above / (positive * (len(label) - positive)))
+
+
 def _check_present(wanted: Sequence[str], present: Sequence[str], name: str) -> None:
     absent = [column for column in wanted if column not in present]
     if absent:

@@ -71,10 +71,10 @@ def test_expired_features_are_missing_and_their_rows_stay(world: Any) -> None:
 
 
 def test_columns_and_types(world: Any) -> None:
-    """Request fields, features, derived inputs, label and event time, in this order."""
+    """Request fields (by name), features, derived inputs, label and event time, in this order."""
     schema = read_table(world.training_set).schema
     assert schema.names == [
-        "shop", "town", "opened", "guests_last", "guests_mean_1d", "town_total", "hour", "busy", "event_timestamp",
+        "opened", "shop", "town", "guests_last", "guests_mean_1d", "town_total", "hour", "busy", "event_timestamp",
     ]  # fmt: skip
     assert schema.field("busy").type == pa.int8()
 

@@ -41,6 +41,22 @@ def failed(tmp_path: Path, kind: type[FairleadError] = DataError, **expectations
     return str(caught.value)
 
 
+def test_the_order_of_expectations_changes_nothing(tmp_path: Path) -> None:
+    """A pipeline hands `columns` over in any order; message and report follow the data's order."""
+    wanted = {
+        "share": {"minimum": 1},
+        "id": {"maximum": 100},
+        "nosuch": {},
+        "another": {},
+        "good": {"maximum_null_fraction": 0},
+    }
+    told, shown = set(), set()
+    for order in (wanted, dict(reversed(wanted.items())), dict(sorted(wanted.items()))):
+        told.add(failed(tmp_path, SchemaError, columns=order))
+        shown.add((tmp_path / "report.html").read_text())
+    assert (len(told), len(shown)) == (1, 1)
+
+
 def test_what_holds_passes(tmp_path: Path) -> None:
     """Every kind of expectation, met; missing values pass all checks but those about missing values."""
     columns = {

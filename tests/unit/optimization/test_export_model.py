@@ -133,16 +133,17 @@ def test_mlflow_reads_the_package(exported: tuple[Path, Export]) -> None:
     assert [entry.name for entry in model.signature.inputs] == ["numeric", "categorical"]
     assert model.signature.outputs.input_names() == ["probability"]
     assert isinstance(mlflow.onnx.load_model(str(exported[0])), onnx.ModelProto)
-    example = model.load_input_example(str(exported[0]))
+    example: Any = model.load_input_example(str(exported[0]))
     assert len(example["numeric"]) == len(example["categorical"]) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow warns of its own while it is imported
 def test_mlflow_serves_the_package(exported: tuple[Path, Export]) -> None:
     """As a Python function it takes its own input example, and predicts what the package does."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    example = Model.load(str(exported[0])).load_input_example(str(exported[0]))
+    example: Any = Model.load(str(exported[0])).load_input_example(str(exported[0]))
     given = {"numeric": np.float32(example["numeric"]), "categorical": np.int64(example["categorical"])}
     served = mlflow.pyfunc.load_model(str(exported[0])).predict(given)["probability"]
     assert np.array_equal(served, ModelPackage.open(exported[0]).load().run(None, given)[0])

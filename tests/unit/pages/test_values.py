@@ -99,3 +99,12 @@ def test_what_is_folded_lies_behind_its_line() -> None:
         page.text("inside")
     markup = page.text("after").render()
     assert "<p>before</p>\n<details><summary>more &lt;b&gt;</summary><p>inside</p></details>\n<p>after</p>" in markup
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.002, "0.002"), (0.62, "0.62"), (1.0, "1"), (10, "10"), (0.123456, "0.1235"), (2e-5, "2e-5"), (1200.0, "1200")],
+)
+def test_limits_keep_no_idle_zeros(value: float, text: str) -> None:
+    """A demand reads as someone wrote it."""
+    assert values.limit(value) == text

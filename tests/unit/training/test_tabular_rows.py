@@ -10,7 +10,7 @@ from unit.training.late_rows import MODEL, late_table, write_table
 
 from fairlead.errors import ConfigurationError, DataError, SchemaError, SourceError
 from fairlead.training.spec import ModelSpec
-from fairlead.training.tabular import describe_numbers, encode, fit_vocabularies, log_loss, read_rows
+from fairlead.training.tabular import describe_numbers, encode, fit_vocabularies, log_loss, read_rows, roc_auc
 
 SPEC = ModelSpec.parse(MODEL, "model")
 
@@ -127,3 +127,15 @@ def test_log_loss_of_a_coin_is_log_two() -> None:
     label = np.array([0, 1], dtype=np.float32)
     assert log_loss(label, np.array([0.5, 0.5], dtype=np.float32)) == pytest.approx(np.log(2))
     assert 10 < log_loss(label, np.array([1.0, 0.0], dtype=np.float32)) < 20
+
+
+@pytest.mark.parametrize("digits", [1, 9])
+def test_roc_auc_is_scikit_learns(digits: int) -> None:
+    """With and without equal scores; a score that is no number makes it none."""
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(3)
+    label = (random.random(500) < 0.3).astype(np.float32)
+    score = np.round(random.normal(size=500) + 0.5 * label, digits)
+    assert roc_auc(label, score) == pytest.approx(roc_auc_score(label, score), abs=1e-12)
+    assert np.isnan(roc_auc(label, np.where(label > 0, np.nan, score)))

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +16,10 @@ from unit.training.late_rows import MODEL, TRAIN, late_table, write_table
 
 from fairlead.errors import ConfigurationError, DataError, SourceError
 from fairlead.training.checkpoint import Checkpoint
+from fairlead.training.recipes.protocol import Design
 from fairlead.training.recipes.registry import find_recipe
-from fairlead.training.tabular import encode, log_loss, read_rows
+from fairlead.training.spec import ModelSpec, TrainSpec
+from fairlead.training.tabular import encode, fit_vocabularies, log_loss, read_rows
 from fairlead.training.train_model.task import Training, train
 
 
@@ -79,6 +83,32 @@ def test_the_same_seed_gives_the_same_bytes(data: Path, trained: tuple[Path, Tra
     assert digests(tmp_path / "again" / "checkpoint") == digests(trained[0] / "checkpoint")
     other = digests(tmp_path / "other" / "checkpoint")
     assert other["weights.safetensors"] != digests(trained[0] / "checkpoint")["weights.safetensors"]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_trial_gives_the_weights_of_a_training(data: Path, dropout: float) -> None:
+    """The plain loop of a search's trials and Lightning agree in every bit, so a search tunes what is trained."""
+    model, spec = ModelSpec.parse(MODEL, "model"), TrainSpec.parse({**TRAIN, "dropout": dropout}, "train")
+    train_table, validation_table = (read_rows(data / name, model, "late") for name in ("train", "validation"))
+    design = Design(model, spec, fit_vocabularies(train_table, model.categorical))
+    rows, scored = (encode(table, model, design.vocabularies, "late") for table in (train_table, validation_table))
+    recipe = find_recipe(spec.recipe)
+    whole, trial = (fit(rows, scored, design, lambda _done, _epoch: None) for fit in (recipe.fit, recipe.fit_trial))
+    assert trial.epochs == whole.epochs
+    assert all(np.array_equal(trial.weights[name], value) for name, value in whole.weights.items())
+
+
+def test_a_trial_imports_no_lightning() -> None:
+    """A search does without Lightning and torch's compiler, whose imports would cost more than its trials."""
+    script = (
+        "import sys, torch; from fairlead.training.recipes.registry import find_recipe; "
+        "find_recipe('tabular-network').load(trial=True); "
+        "from fairlead.training.recipes.trial import FunctionalAdamW; p = torch.ones(2, requires_grad=True); "
+        "p.sum().backward(); FunctionalAdamW([p], 0.0).step(0.1); "
+        "assert not {'pytorch_lightning', 'torch._dynamo', 'torchmetrics'} & sys.modules.keys(), 'imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_best_epoch_is_kept(data: Path, tmp_path: Path) -> None:

@@ -52,13 +52,13 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The rows and the epochs of each training of the test."""
     seen: list[tuple[int, int]] = []
     recipe = type(find_recipe("tabular-network"))
-    fit = recipe.fit
+    fit = recipe.fit_trial
 
     def counted(self: Any, train: Rows, validation: Rows, design: Any, observe: Any) -> Any:
         seen.append((len(train), design.spec.epochs))
         return fit(self, train, validation, design, observe)
 
-    monkeypatch.setattr(recipe, "fit", counted)
+    monkeypatch.setattr(recipe, "fit_trial", counted)
     return seen
 
 

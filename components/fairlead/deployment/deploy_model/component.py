@@ -15,7 +15,7 @@ def deploy_model(
     policy: dict,
     problem: str,
 ) -> NamedTuple("Outputs", [("endpoint", str), ("digest", str)]):  # type: ignore[valid-type] # how KFP declares outputs
-    """Start a registered model's server at weight 0 and prove one real prediction through it.
+    """Starts a registered model's server at weight 0 and proves one real prediction through it.
 
     The verdicts that the policy demands are verified against the digest that is about to be shipped. Traffic comes
     with roll_out_model.

@@ -17,7 +17,7 @@ def roll_out_model(
     report: Output[HTML],
     metrics: Output[Metrics],
 ) -> NamedTuple("Outputs", [("outcome", str), ("endpoint", str)]):  # type: ignore[valid-type] # how KFP declares outputs
-    """Give a deployed version growing shares of the traffic while it is judged, then promote it or roll it back.
+    """Gives a deployed version growing shares of the traffic while it is judged, then promotes it or rolls it back.
 
     A first version gets all traffic at once. A promoted version becomes the registry's champion; the old one is drained
     and stopped.

@@ -8,7 +8,7 @@ import numpy as np
 
 from fairlead.evaluation.evaluate_model.findings import BaselineFinding, Findings, remark, spoken
 from fairlead.evaluation.intervals import Interval
-from fairlead.evaluation.metrics import calibration_bins
+from fairlead.evaluation.metrics import calibration_bins, ranking
 from fairlead.evaluation.slices import SliceFigures
 from fairlead.evaluation.spec import METRICS, EvaluationSpec
 from fairlead.pages import Page
@@ -124,13 +124,10 @@ def _curves(findings: Findings) -> "Figure":
 
 
 def _draw_roc(axes: "Axes", findings: Findings) -> None:
-    from sklearn.metrics import roc_curve
-
     from fairlead import plots
 
-    false_rate, true_rate, _ = roc_curve(findings.labels, findings.probabilities)
     grid = np.linspace(0, 1, CURVE_POINTS)
-    plots.line(axes, grid, np.interp(grid, false_rate, true_rate), "the model")
+    plots.line(axes, grid, np.interp(grid, *ranking(findings.labels, findings.probabilities).roc), "the model")
     axes.plot([0, 1], [0, 1], color=plots.GRID, linewidth=1, linestyle="--", label="chance")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     plots.label(axes, "share of the others that it says yes to", f"share of {findings.label} that it finds", "Ranking")

@@ -38,6 +38,9 @@ class Epoch:
         return {"validation_log_loss": self.validation_log_loss, "validation_roc_auc": self.validation_roc_auc}
 
 
+Observer = Callable[[float, Epoch | None], None]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What fitting leaves.
@@ -96,13 +99,15 @@ class Graph(Protocol):
 class Recipe(Protocol):
     """A way to train."""
 
-    def load(self) -> None:
-        """Imports its libraries, which takes seconds, so that what is timed afterwards is training."""
+    def load(self, *, trial: bool = False) -> None:
+        """Imports its libraries, which takes seconds, so that what is timed afterwards is training.
+
+        Args:
+            trial: Those of `fit_trial`; otherwise those of `fit`.
+        """
         ...
 
-    def fit(
-        self, train: Rows, validation: Rows, design: Design, observe: Callable[[float, Epoch | None], None]
-    ) -> Fitted:
+    def fit(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
         """Fits weights.
 
         Args:
@@ -117,6 +122,10 @@ class Recipe(Protocol):
         Raises:
             DataError: The loss is not finite: the data or the learning rate will not do.
         """
+        ...
+
+    def fit_trial(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
+        """Fits weights as `fit` does, by the shortest way there is: a search has many short trials."""
         ...
 
     def graph(self, weights: Weights, design: Design) -> Graph:

@@ -1,7 +1,7 @@
 """The recipe `tabular-network`: a small network for tables, trained by Lightning."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fairlead.errors import SourceError
-from fairlead.training.recipes.protocol import Design, Epoch, Fitted, Weights
+from fairlead.training.recipes.protocol import Design, Fitted, Observer, Weights
 from fairlead.training.tabular import Codes, Floats, Rows
 
 if TYPE_CHECKING:
@@ -23,23 +23,23 @@ MUCH_ARITHMETIC = 200_000_000  # multiplications of one step's forward pass
 class TabularNetworkRecipe:
     """Embeddings for categories, imputed and standardised numbers, an MLP, binary cross-entropy, early stopping."""
 
-    def load(self) -> None:
-        """Imports torch and Lightning; see `Recipe.load`."""
-        import_module("fairlead.training.recipes.fitting")
+    def load(self, *, trial: bool = False) -> None:
+        """Imports torch, and Lightning unless for trials; see `Recipe.load`."""
+        import_module(f"fairlead.training.recipes.{'trial' if trial else 'fitting'}")
 
-    def fit(
-        self, train: Rows, validation: Rows, design: Design, observe: Callable[[float, Epoch | None], None]
-    ) -> Fitted:
-        """Fits weights; see `Recipe.fit`."""
-        import torch
-
+    def fit(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
+        """Fits weights with Lightning; see `Recipe.fit`."""
         from fairlead.training.recipes.fitting import fit_network
-        from fairlead.training.recipes.network import Statistics
 
-        with _threads(design.spec.threads or sensible_threads(design)):
-            torch.manual_seed(design.spec.seed)
-            network = _network(Statistics.of(train.numeric), design)
+        with _fresh_network(train, design) as network:
             return fit_network(network, train, validation, design.spec, observe)
+
+    def fit_trial(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
+        """Fits the same weights without Lightning; see `Recipe.fit_trial`."""
+        from fairlead.training.recipes.trial import fit_trial
+
+        with _fresh_network(train, design) as network:
+            return fit_trial(network, train, validation, design.spec, observe)
 
     def graph(self, weights: Weights, design: Design) -> "NetworkGraph":
         """Makes the network again; see `Recipe.graph`."""
@@ -83,6 +83,18 @@ def _network(statistics: "Statistics", design: Design) -> "TabularNetwork":
     from fairlead.training.recipes.network import TabularNetwork
 
     return TabularNetwork(statistics, design.vocabulary_sizes, design.spec.hidden, design.spec.dropout)
+
+
+@contextmanager
+def _fresh_network(train: Rows, design: Design) -> "Iterator[TabularNetwork]":
+    """Makes the network that training starts from, and lets torch use as many threads as pay."""
+    import torch
+
+    from fairlead.training.recipes.network import Statistics
+
+    with _threads(design.spec.threads or sensible_threads(design)):
+        torch.manual_seed(design.spec.seed)
+        yield _network(Statistics.of(train.numeric), design)
 
 
 def sensible_threads(design: Design) -> int:

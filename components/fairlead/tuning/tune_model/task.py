@@ -148,7 +148,7 @@ class Trainer:
         """Reads the rows that trials see."""
         self.inputs, self.recipe = inputs, find_recipe(inputs.train.recipe)
         self.rows = self._read()
-        self.recipe.load()
+        self.recipe.load(trial=True)
 
     def __call__(self, values: Values) -> Figures:
         """Trains with the trial's values and gives the kept epoch's figures."""
@@ -156,7 +156,7 @@ class Trainer:
         spec = spec.model_copy(update={"epochs": min(spec.epochs, self.inputs.tuning.maximum_epochs)})
         train, validation, vocabularies = self.rows
         design = Design(self.inputs.model, spec, vocabularies)
-        return self.recipe.fit(train, validation, design, lambda _done, _epoch: None).best.figures()
+        return self.recipe.fit_trial(train, validation, design, lambda _done, _epoch: None).best.figures()
 
     def _read(self) -> tuple[Rows, Rows, dict[str, list[str]]]:
         model, label, latest = self.inputs.model, self.inputs.label, self.inputs.tuning.maximum_rows
