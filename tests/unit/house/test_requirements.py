@@ -17,7 +17,13 @@ ROOTS = {
     "pipelines/fairlead_pipelines": "laptop",
     "kserve/fairlead_serving": "serving",
 }
-COMES_WITH = {"cycler": "matplotlib", "protobuf": "feast", "urllib3": "requests"}
+COMES_WITH = {
+    "cycler": "matplotlib",
+    "ibis-framework": "feast",
+    "protobuf": "feast",
+    "typeguard": "feast",
+    "urllib3": "requests",
+}
 
 
 def imported(folder: Path) -> dict[str, str]:
