@@ -87,6 +87,7 @@ $(VENV)/.laptop: $(UV) $(LOCKS)/laptop.lock $(LOCKS)/build.txt setup.py pyprojec
 	@echo "Installing fairlead[laptop] from $(LOCKS)/laptop.lock (torch brings CUDA on Linux: about 3 GB, once)"
 	@$(INSTALL) --require-hashes -r $(LOCKS)/laptop.lock
 	@$(INSTALL) --editable .
+	@$(BIN)/python -m fairlead_pipelines.precompile
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.laptop $(LOCKS)/dev.lock

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import click
 @click.command()
 @click.argument("name", default="flights")
 @click.option("--from", "start", help="The first simulated moment; by default the problem's as_of.")
+@click.option("--days", default=14.0, show_default=True, help="How many simulated days there are to send.")
 @click.option("--rate", default=100.0, show_default=True, help="Requests per second.")
 @click.option("--seconds", type=float, help="Stop after so long; by default with the last row or Ctrl-C.")
 @click.option("--report", type=click.Path(path_type=Path), help="Where to keep the tally as JSON.")
 @click.option("--wait", is_flag=True, hidden=True, help="Prepare, then wait for a line on standard input.")
-def command(name: str, start: str | None, rate: float, seconds: float | None, report: Path | None, wait: bool) -> None:
+def command(
+    name: str, start: str | None, days: float, rate: float, seconds: float | None, report: Path | None, wait: bool
+) -> None:
     """Send rows that no model has seen to the service of pipeline NAME, in time order.
 
     Features reach the online store as they become known, and outcomes come back as feedback hours later in simulated
@@ -41,7 +44,7 @@ def command(name: str, start: str | None, rate: float, seconds: float | None, re
     values = load_problem(source.problem)
     begin = datetime.fromisoformat(start or values["as_of"]).replace(tzinfo=UTC)
     target = report or settings().home / "replay" / f"{values['name']}.json"
-    client, feeder, moments = _prepared(values, begin, target)
+    client, feeder, moments = _prepared(values, begin, days, target)
     if wait:
         click.echo("ready")
         sys.stdin.readline()
@@ -50,15 +53,15 @@ def command(name: str, start: str | None, rate: float, seconds: float | None, re
     click.echo(f"{tally.sent} requests, {sum(tally.failed.values())} failed, {tally.feedback} outcomes; {target}")
 
 
-def _prepared(values: dict[str, Any], begin: datetime, target: Path) -> tuple[Any, Any, Any]:
+def _prepared(values: dict[str, Any], begin: datetime, days: float, target: Path) -> tuple[Any, Any, Any]:
     from fairlead.settings import settings
     from fairlead_pipelines.replay import client, feeder, rows
 
     current = settings()
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = rows.prepare(values, current.home / "replay" / values["name"])
+    source = rows.prepare(values, current.home / "replay" / values["name"], begin + timedelta(days=days))
     store = current.features_home(values["name"])
-    feed = feeder.Feeder(store, rows.becoming_known(source, begin), begin)
+    feed = feeder.Feeder(store, source, begin)
     sender = client.Client(
         f"http://{current.host}:{current.serving_port}", values["serving"]["name"], feed.advance, target
     )

@@ -23,11 +23,10 @@ from fairlead_pipelines.demo.sabotage import slow_copy
 
 NAME = "flights"
 SUMMER = "2013-08-01"
-REQUESTS_PER_SECOND = 100
-CANARY = ("rollout.steps=[10, 50]", "rollout.minimum_requests=150")
+REQUESTS_PER_SECOND = 60
+CANARY = ("rollout.steps=[20, 50]", "rollout.minimum_requests=150")
 MORE_MONTHS = (
     f"as_of={SUMMER}",
-    "split.start=2013-01-15",
     "split.train_until=2013-07-01",
     "split.validation_until=2013-07-15",
     f"split.test_until={SUMMER}",

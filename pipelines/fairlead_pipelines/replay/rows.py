@@ -14,7 +14,7 @@ from fairlead_pipelines.replay.client import Moment
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH_ROWS = 4096
+_BATCH_ROWS = 512  # converted while requests are out, so only some at a time
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Source:
     features: Path | None
 
 
-def prepare(values: Mapping[str, Any], folder: Path) -> Source:
-    """Makes the rows and features of all the data that the latest run ingested, also of what comes after its `as_of`.
+def prepare(values: Mapping[str, Any], folder: Path, until: datetime) -> Source:
+    """Makes rows and features of the data that the latest run ingested, also of what comes after its `as_of`.
 
     Args:
         values: The problem, as `load_problem` gives it.
-        folder: Where to keep them; what is there already is used if it was made from the same data.
+        folder: Where to keep them; what is there already is used if it was made from the same.
+        until: The moment after which nothing is looked at.
 
     Returns:
         Where they are.
@@ -50,7 +51,7 @@ def prepare(values: Mapping[str, Any], folder: Path) -> Source:
 
     tables = [Path(t["outputs"]["dataset"]["uri"]) for t in run["tasks"] if "dataset" in t["outputs"]]
     made = Source(folder / "rows", folder / "features")
-    if not _is_made_from(folder, tables):
+    if not _is_made_from(folder, tables, until):
         features = values["features"]
         compute_features(
             tables,
@@ -58,8 +59,9 @@ def prepare(values: Mapping[str, Any], folder: Path) -> Source:
             made.rows,
             queries=features["queries"],
             entity_rows_query=features["entity_rows"],
+            as_of=until.isoformat(),
         )
-        (folder / "made_from.json").write_text(_digests(tables))
+        (folder / "made_from.json").write_text(_origin(tables, until))
     return made
 
 
@@ -130,15 +132,15 @@ def _output(run: Mapping[str, Any], name: str) -> Any:
     return found[-1]
 
 
-def _is_made_from(folder: Path, tables: list[Path]) -> bool:
+def _is_made_from(folder: Path, tables: list[Path], until: datetime) -> bool:
     stamp = folder / "made_from.json"
-    return stamp.exists() and stamp.read_text() == _digests(tables)
+    return stamp.exists() and stamp.read_text() == _origin(tables, until)
 
 
-def _digests(tables: list[Path]) -> str:
+def _origin(tables: list[Path], until: datetime) -> str:
     from fairlead.datasets import read_manifest
 
-    return json.dumps([read_manifest(table).digest for table in tables])
+    return json.dumps([until.isoformat(), *(read_manifest(table).digest for table in tables)])
 
 
 def _json(value: Any) -> Any:
