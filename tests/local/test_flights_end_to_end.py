@@ -24,7 +24,7 @@ SMALL = (
     "tuning.maximum_epochs=1",
     "evaluation.baselines=[majority]",
     "evaluation.gates=[{metric: roc_auc, at_least: 0.5}]",
-    "comparison.resamples=50",
+    "comparison.resamples=100",
 )
 
 

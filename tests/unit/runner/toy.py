@@ -1,11 +1,11 @@
 """A pipeline of two tasks, for the tests of the runner."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Output
+from kfp.dsl import Dataset, Input, Metrics, Output
 
 
 @dsl.component(base_image="fairlead-base:0", install_kfp_package=False, packages_to_install=[])
-def write_number(dataset: Output[Dataset], number: int, source: str = "") -> None:
+def write_number(dataset: Output[Dataset], metrics: Output[Metrics], number: int, source: str = "") -> None:
     """Writes a number; notes in the log that it ran."""
     import os
     from pathlib import Path
@@ -15,6 +15,7 @@ def write_number(dataset: Output[Dataset], number: int, source: str = "") -> Non
     with progress.step("writing", 1) as step:
         Path(dataset.path).write_text(str(number))
         step.advance()
+    metrics.log_metric("number", number)
     with Path(os.environ["TOY_LOG"]).open("a") as file:
         file.write("write\n")
 

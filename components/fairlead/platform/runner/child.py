@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairlead import atomic
 from fairlead.progress import EVENTS_VARIABLE, emit
 
 FAILED = 1
@@ -72,9 +73,22 @@ def _noted(run_task: Callable[..., Any], executed: list[str]) -> Callable[..., A
 
     def run_and_note(**arguments: Any) -> Any:
         executed.append(arguments["component_name"])
-        return run_task(**arguments)
+        outputs, ended = run_task(**arguments)
+        for artifact in outputs.values():
+            _give_a_file(artifact)
+        return outputs, ended
 
     return run_and_note
+
+
+def _give_a_file(artifact: Any) -> None:
+    """Writes the metadata of an artifact that has no file, such as Metrics, to its place.
+
+    kfp's cache takes outputs whose file is missing for lost, so a step that logs metrics would never be reused.
+    """
+    uri = getattr(artifact, "uri", "")
+    if uri.startswith("/") and not Path(uri).exists():
+        atomic.write_json(uri, dict(artifact.metadata))
 
 
 def _told(execute: Callable[..., Any], executed: list[str]) -> Callable[..., Any]:
