@@ -25,6 +25,7 @@ NAME = "flights"
 SUMMER = "2013-08-01"
 REQUESTS_PER_SECOND = 60
 CANARY = ("rollout.steps=[20, 50]", "rollout.minimum_requests=150")
+CAREFUL_CANARY = ("rollout.steps=[10, 50]", "rollout.minimum_requests=150")
 MORE_MONTHS = (
     f"as_of={SUMMER}",
     "split.train_until=2013-07-01",
@@ -60,7 +61,7 @@ def tell(console: Console) -> bool:
         _chapter(console, 3, "a third model, as accurate but slow, passes every offline gate")
         slow = place.home / "demo" / "slow-package"
         slow_copy(Path(second.output("chosen")["uri"]), slow)
-        third = execute(f"{NAME}-release", (f"package_uri={slow}", *MORE_MONTHS, *CANARY), console)
+        third = execute(f"{NAME}-release", (f"package_uri={slow}", *MORE_MONTHS, *CAREFUL_CANARY), console)
     return _sum_up(console, {"second": second, "third": third}, clients.tally(), time.monotonic() - begun, place)
 
 

@@ -16,7 +16,8 @@ import httpx
 
 OK = 200
 _REPORT_SECONDS = 0.5
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 20.0  # the proxy answers within 15 s, be it with an error
+_MOST_CONNECTIONS = 256  # a client waits for the service, never for another client
 _MOST_BEHIND_SECONDS = 1.0
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -100,7 +101,7 @@ class Client:
         Returns:
             The final tally, also written to the report.
         """
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=64)
         async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, limits=limits, trust_env=False) as http:
             reporting = asyncio.create_task(self._report_now_and_then())
             await self._send(http, moments, per_second, stop)
