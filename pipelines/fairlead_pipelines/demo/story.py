@@ -145,7 +145,8 @@ def _sum_up(console: Console, runs: dict[str, Run], tally: dict[str, Any], secon
     console.print(f"  second model: {outcomes['second']}; third model: {outcomes['third']}", highlight=False)
     console.print(
         f"  clients: {sent:,} requests, {failed} failed, {tally.get('feedback', 0):,} outcomes came back, "
-        f"simulated until {tally.get('simulated', '-')}, longest wait {tally.get('slowest_seconds', 0):.2f} s",
+        f"simulated until {tally.get('simulated', '-')}, longest wait {tally.get('slowest_seconds', 0):.1f} s "
+        "(in the client's own queue too: it shares the cores with everything else)",
         highlight=False,
     )
     for name, run in runs.items():
