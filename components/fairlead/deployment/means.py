@@ -1,17 +1,16 @@
 """An always-valid comparison of two means of bounded values, by betting on paired differences."""
 
-from math import log
 from typing import Any
 
 import numpy as np
 
-from fairlead.deployment.sequential import Array, Interval, bounds, differences
+from fairlead.deployment.sequential import Array, EProcesses, Interval, bounds
 
 _MOST_STAKED = 0.75  # of the capital that a bet may lose: one observation never ruins it
 _BATCH = 8  # observations between two adjustments of the bets
 
 
-class MeanComparison:
+class MeanComparison(EProcesses):
     """Compares two means of bounded values by bets on paired differences.
 
     Values of the two sides are paired as they come in, several of the more frequent side being averaged, so that each
@@ -26,11 +25,7 @@ class MeanComparison:
     """
 
     def __init__(self, margin: float, alpha: float, scale: float) -> None:
-        self.margin, self.alpha, self.scale = margin, alpha, scale
-        self.d = differences(margin, scale)
-        self.log_e_above = np.zeros_like(self.d)
-        self.log_e_below = np.zeros_like(self.d)
-        self.peak = 0.0
+        super().__init__(margin, alpha, scale)
         self.seen = np.zeros(2)  # values of the canary, values of the stable version
         self.moments = np.array([1.0, 0.5, 0.5])  # weight, sum, sum of squares of pairs in [0, 1]; one pair imagined
         self._waiting: tuple[list[float], list[float]] = ([], [])
@@ -62,16 +57,6 @@ class MeanComparison:
         self.log_e_below += np.log1p(-down * distance).sum(axis=0)
         self.moments += (len(values), values.sum(), (values**2).sum())
         self.peak = max(self.peak, self.log_e)
-
-    @property
-    def log_e(self) -> float:
-        """The log e-value against "worse by at most the margin", now."""
-        return float(self.log_e_above[np.searchsorted(self.d, self.margin)])
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the canary has been shown to be worse than the margin allows."""
-        return self.peak >= -log(self.alpha)
 
     @property
     def trials(self) -> tuple[int, int]:

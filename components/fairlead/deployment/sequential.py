@@ -121,7 +121,34 @@ class Interval:
     upper: float
 
 
-class RateComparison:
+class EProcesses:
+    """An e-process for each difference, and what follows from them whatever is compared.
+
+    Args:
+        margin: By how much the canary may exceed the stable version.
+        alpha: The chance of rejecting wrongly, whenever and however often one looks.
+        scale: The largest difference possible.
+    """
+
+    def __init__(self, margin: float, alpha: float, scale: float = 1.0) -> None:
+        self.margin, self.alpha, self.scale = margin, alpha, scale
+        self.d = differences(margin, scale)
+        self.log_e_above = np.zeros_like(self.d)  # against "at most d"
+        self.log_e_below = np.zeros_like(self.d)  # against "at least d"
+        self.peak = 0.0
+
+    @property
+    def log_e(self) -> float:
+        """The log e-value against "worse by at most the margin", now."""
+        return float(self.log_e_above[np.searchsorted(self.d, self.margin)])
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the canary has been shown to be worse than the margin allows."""
+        return self.peak >= -log(self.alpha)
+
+
+class RateComparison(EProcesses):
     """Compares two rates of failure from counts that come in blocks.
 
     Args:
@@ -130,11 +157,7 @@ class RateComparison:
     """
 
     def __init__(self, margin: float, alpha: float) -> None:
-        self.margin, self.alpha = margin, alpha
-        self.d = differences(margin)
-        self.log_e_above = np.zeros_like(self.d)  # against "at most d"
-        self.log_e_below = np.zeros_like(self.d)  # against "at least d"
-        self.peak = 0.0
+        super().__init__(margin, alpha)
         self.seen = np.zeros(4)  # canary's failures and successes, stable's failures and successes
         self._waiting = np.zeros(4)
 
@@ -150,16 +173,6 @@ class RateComparison:
         self.log_e_below += np.where(above, 0.0, gain)
         self.seen += block
         self.peak = max(self.peak, self.log_e)
-
-    @property
-    def log_e(self) -> float:
-        """The log e-value against "worse by at most the margin", now."""
-        return float(self.log_e_above[np.searchsorted(self.d, self.margin)])
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the canary has been shown to be worse than the margin allows."""
-        return self.peak >= -log(self.alpha)
 
     @property
     def trials(self) -> tuple[int, int]:
