@@ -14,6 +14,8 @@ UV := $(BIN)/uv
 LOCKS := requirements
 # Each pipeline step is a fresh process: without cached bytecode every one would compile its imports again.
 unexport PYTHONDONTWRITEBYTECODE
+# The certificates that the system trusts, a company's own among them, as pip and git use them.
+export UV_SYSTEM_CERTS ?= true
 # An environment of the caller's must not be the one that uv installs into.
 unexport VIRTUAL_ENV CONDA_PREFIX
 # In a terminal uv shows what it downloads; elsewhere it says nothing unless it fails.
