@@ -168,20 +168,28 @@ def _as_batches(batches: "Iterable[pa.RecordBatch | pa.Table]", schema: "pa.Sche
     """Batches of one size, whatever came, so that the digest depends on the rows alone."""
     import pyarrow as pa
 
-    waiting, size = [], 0
+    waiting, size, rows = [], 0, _batch_rows(schema)
     for piece in batches:
         table = (piece if isinstance(piece, pa.Table) else pa.Table.from_batches([piece])).cast(schema)
         waiting.append(table)
         size += table.num_rows
-        while size >= _BATCH:
+        while size >= rows:
             whole = pa.concat_tables(waiting).combine_chunks()
-            yield from whole.slice(0, _BATCH).combine_chunks().to_batches()
-            waiting, size = [whole.slice(_BATCH)], size - _BATCH
+            yield from whole.slice(0, rows).combine_chunks().to_batches()
+            waiting, size = [whole.slice(rows)], size - rows
     if size:
         yield from pa.concat_tables(waiting).combine_chunks().to_batches()
 
 
 _BATCH = 65_536
+_BATCH_OF_FILES = 1_024  # rows that hold pictures or other files
+
+
+def _batch_rows(schema: "pa.Schema") -> int:
+    """Rows of a batch, by the schema alone, as the digest depends on where batches are cut."""
+    import pyarrow as pa
+
+    return _BATCH_OF_FILES if any(pa.types.is_binary(field.type) for field in schema) else _BATCH
 
 
 class _Span:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fairlead import atomic
 from fairlead.page_style import STYLE
+from fairlead.pictures import grid as pictures_grid
 from fairlead.values import DIGEST, number, plain, short_digests, shown
 
 if TYPE_CHECKING:
@@ -233,6 +234,10 @@ class Page:
         svg = inline_svg(figure, f"{self.title}\0{self._figures}", caption)
         below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         return self._add(f"<figure>{svg}{below}</figure>")
+
+    def pictures(self, pictures: Iterable[tuple[bytes, str]], columns: int = 0) -> Self:
+        """Add small pictures, each with a word below it; see `fairlead.pictures.grid`."""
+        return self._add(pictures_grid(pictures, columns))
 
     def code(self, text: str) -> Self:
         """Add text in a fixed-width block, as it is."""

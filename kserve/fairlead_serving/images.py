@@ -34,6 +34,29 @@ def read_images(name: str, values: "Sequence[Any] | np.ndarray", shape: Sequence
     return np.stack(images) if images else np.zeros((0, height, width, channels), np.uint8)
 
 
+def read_picture(content: bytes) -> np.ndarray:
+    """Decodes a PNG or JPEG file of any size.
+
+    Args:
+        content: The file.
+
+    Returns:
+        uint8 (height, width, channels); one channel where the file is grey, else three.
+
+    Raises:
+        InputInvalidError: It is no such file, or not whole.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            channels = 1 if image.mode in ("1", "L") else 3
+            pixels = np.asarray(image.convert(MODES[channels]), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InputInvalidError(f"no readable {' or '.join(FORMATS)} file of {len(content)} bytes") from None
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
 def write_png(pixels: np.ndarray) -> bytes:
     """Encodes one image as a PNG file, the same bytes for the same pixels.
 

@@ -40,6 +40,7 @@ def arrow_type(name: str) -> "pa.DataType":
 
     types: dict[str, pa.DataType] = {
         "string": pa.string(), "bool": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us", tz="UTC"),
+        "binary": pa.binary(),
         "float32": pa.float32(), "float64": pa.float64(),
         "int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(),
     }  # fmt: skip

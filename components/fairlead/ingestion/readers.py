@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def _format(file: SourceFile, spec: TableSpec) -> ModuleType:
-    from fairlead.ingestion import csv_files, jsonl_files, parquet_files
+    from fairlead.ingestion import csv_files, image_files, jsonl_files, parquet_files
 
-    return {"csv": csv_files, "jsonl": jsonl_files, "parquet": parquet_files}[file.format(spec)]
+    formats = {"csv": csv_files, "jsonl": jsonl_files, "parquet": parquet_files, "image": image_files}
+    return formats[file.format(spec)]
 
 
 def schema_of(files: list[SourceFile], spec: TableSpec) -> tuple["pa.Schema", list[str]]:

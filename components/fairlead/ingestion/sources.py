@@ -17,9 +17,12 @@ from fairlead.ingestion.spec import TableSpec
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+SUFFIXES = {
+    ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
+    ".png": "image", ".jpg": "image", ".jpeg": "image",
+}  # fmt: skip
 COMPRESSIONS = {".gz": "gz", ".zip": "zip"}
-READABLE = "csv, jsonl (each also .gz or .zip) and parquet"
+READABLE = "csv, jsonl (each also .gz or .zip), parquet, png and jpg"
 _SHOWN = 5
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from fairlead.sections import Section
 
 ColumnType = Literal[
-    "string", "int8", "int16", "int32", "int64", "float32", "float64", "bool", "timestamp", "date",
+    "string", "int8", "int16", "int32", "int64", "float32", "float64", "bool", "timestamp", "date", "binary",
 ]  # fmt: skip
 Scalar = bool | int | float | str
 
@@ -35,13 +35,61 @@ def _as_moment(value: Any) -> Any:
 Moment = Annotated[str, BeforeValidator(_as_moment)]
 
 
+def _whole_numbers(value: Any) -> Any:
+    """KFP turns every number of a dict into a float."""
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(int(n) if isinstance(n, float) and n.is_integer() else n for n in value)
+
+
+Side = Annotated[int, Field(gt=0)]
+Shape = Annotated[tuple[Side, Side, Literal[1, 3]], BeforeValidator(_whole_numbers)]
+"""Height, width and channels of a picture, in pixels."""
+
+
+class PixelsSpec(Section):
+    """Columns that each hold one pixel, to be packed into one column of PNG images.
+
+    Attributes:
+        column: The name of the column to make.
+        prefix: The pixel columns are called so, with a number from 0 on: pixel0, pixel1, ….
+        shape: Height, width and channels (1 or 3); pixels come row by row, the channels of a pixel together.
+    """
+
+    column: str = Field("image", min_length=1)
+    prefix: str = "pixel"
+    shape: Shape
+
+    @property
+    def names(self) -> list[str]:
+        """The pixel columns' names."""
+        height, width, channels = self.shape
+        return [f"{self.prefix}{number}" for number in range(height * width * channels)]
+
+
+_RANGE = re.compile(r"^(.*?)(\d+)\.\.(.*?)(\d+)$")
+
+
+def expand_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Writes ranges of names out: `pixel0..pixel3` becomes pixel0, pixel1, pixel2, pixel3."""
+    return tuple(name for text in names for name in _expand(text))
+
+
+def _expand(text: str) -> list[str]:
+    found = _RANGE.match(text)
+    if not found or found[1] != found[3]:
+        return [text]
+    return [f"{found[1]}{number}" for number in range(int(found[2]), int(found[4]) + 1)]
+
+
 class TableSpec(Section):
     """One table of the data and how to read it.
 
     Attributes:
         source: A path, directory, glob, http(s) or s3:// address, or `pkg:NAME/path/in/package`.
         licence: The data's terms.
-        format: csv, jsonl or parquet; empty: by the file's name.
+        format: csv, jsonl, parquet or image (PNG and JPEG files, their folder's name as `label`); empty: by the
+            file's name.
         member: The file inside a zip that holds several.
         columns: Column name to type; they stand in the order of the first file, and other columns are left out.
             Empty: all, types inferred.
@@ -53,12 +101,14 @@ class TableSpec(Section):
         delimiter: What separates values in csv files.
         header: Whether csv files begin with the columns' names.
         names: The columns' names in the files' order, where csv files have no header; `columns` has no order.
+            `pixel0..pixel783` stands for all from the first to the last.
+        pixels: Columns to be packed into images.
         encoding: The csv files' character encoding.
     """
 
     source: str = ""
     licence: str = "not stated"
-    format: Literal["", "csv", "jsonl", "parquet"] = ""
+    format: Literal["", "csv", "jsonl", "parquet", "image"] = ""
     member: str = ""
     columns: dict[str, ColumnType] = Field(default_factory=dict)
     na_values: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
@@ -68,7 +118,13 @@ class TableSpec(Section):
     delimiter: str = Field(",", min_length=1, max_length=1)
     header: bool = True
     names: tuple[str, ...] = ()
+    pixels: PixelsSpec | None = None
     encoding: str = "utf8"
+
+    @field_validator("names")
+    @classmethod
+    def _names_written_out(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return expand_names(value)
 
     @field_validator("time_zone")
     @classmethod
@@ -133,6 +189,7 @@ class ColumnExpectation(Section):
         pattern: A regular expression found in every value; `^` and `$` tie it to the ends.
         maximum_null_fraction: The largest share of missing values, 0 to 1.
         unique: Whether no value may come twice.
+        shape: Height, width and channels (1 or 3) of every picture of a column of PNG or JPEG files.
     """
 
     type: ColumnType | None = None
@@ -143,6 +200,7 @@ class ColumnExpectation(Section):
     pattern: str | None = None
     maximum_null_fraction: float | None = Field(None, ge=0, le=1)
     unique: bool = False
+    shape: Shape | None = None
 
     @field_validator("pattern")
     @classmethod

@@ -136,6 +136,7 @@ def _chosen(names: list[str], label: str, member: str) -> str:
         return member
     if len(names) > 1:
         raise SourceError(f"{label} holds {len(names)} files ({', '.join(names)}); set `member` to one of them")
-    if PurePosixPath(names[0]).suffix.lower() not in {*SUFFIXES, ".txt", ".tsv", ".data", ""}:
+    suffix = PurePosixPath(names[0]).suffix.lower()
+    if suffix not in {".txt", ".tsv", ".data", ""} and SUFFIXES.get(suffix) not in {"csv", "jsonl", "parquet"}:
         raise SourceError(f"{label} holds only {names[0]!r}, which is no csv or jsonl; set `member` if it is meant")
     return names[0]

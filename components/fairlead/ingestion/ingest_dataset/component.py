@@ -13,7 +13,7 @@ def ingest_dataset(dataset: Output[Dataset], name: str, source: str, table: dict
     Args:
         name: The dataset's name; SQL and reports know it by this.
         source: A path, directory, glob, http(s) or s3:// address, or pkg:NAME/path/in/package;
-            csv, jsonl (both also .gz and .zip) or parquet.
+            csv, jsonl (both also .gz and .zip), parquet, or PNG and JPEG files in folders named after their classes.
         table: How to read it: columns and types, na_values, time_column, time_zone, member, licence
             (the fields of TableSpec).
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead.datasets import DatasetManifest, write_dataset
 from fairlead.errors import SchemaError, nearest
-from fairlead.ingestion import readers, sources
+from fairlead.ingestion import pixels, readers, sources
 from fairlead.ingestion.disk import full_disk_explained
 from fairlead.ingestion.spec import TableSpec
 from fairlead.progress import step
@@ -58,12 +58,15 @@ def ingest(path: Path | str, name: str, source: str, table: Mapping[str, Any]) -
         DataError: There are no rows.
         StateError: The disk is full.
     """
-    spec = TableSpec.parse(table, where=f"data.{name}")
+    spec = pixels.with_pixel_columns(TableSpec.parse(table, where=f"data.{name}"))
     origin = source or spec.source
     with full_disk_explained(path), sources.located(origin, spec, Path(path).parent) as files:
         schema, left_out = readers.schema_of(files, spec)
         _require_time_column(spec, schema, origin)
         rows = _counted(readers.stream(files, spec, schema), name)
+        if spec.pixels is not None:
+            schema = pixels.packed_schema(schema, spec.pixels, sources.public_name(origin))
+            rows = pixels.pack(rows, schema, spec.pixels)
         manifest = write_dataset(
             path, rows, schema, name=name, source=sources.public_name(origin), licence=spec.licence,
             time_column=spec.time_column,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import ConfigurationError
 from fairlead.ingestion.spec import ColumnExpectation, Scalar
 from fairlead.ingestion.validate_dataset.failures import EXAMPLES, Failures
+from fairlead_serving.images import read_picture
+from fairlead_serving.inputs import InputInvalidError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +60,11 @@ def _checks(name: str, wanted: ColumnExpectation, kind: "pa.DataType") -> "Itera
     if wanted.pattern is not None:
         _require_text(name, kind)
         yield pandera.Check(Matches(wanted.pattern), error=f"pattern {wanted.pattern}", n_failure_cases=EXAMPLES)
+    if wanted.shape is not None:
+        _require_pictures(name, kind)
+        height, width, channels = wanted.shape
+        words = f"a PNG or JPEG file of {height} x {width} pixels and {channels} channels"
+        yield pandera.Check(HasShape(wanted.shape), error=words, n_failure_cases=EXAMPLES)
 
 
 class Matches:
@@ -82,6 +89,42 @@ class Matches:
         codes, distinct = pd.factorize(values)
         found = np.array([self._pattern.search(value) is not None for value in distinct], dtype=bool)
         return pd.Series(found[codes] if len(codes) else found, index=values.index, dtype=bool)
+
+
+class HasShape:
+    """Whether each value is a whole picture of one size and number of channels; all its pixels are read."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._shape = shape
+        self.__name__ = "has_shape"
+
+    def __call__(self, values: "pd.Series[Any]") -> "pd.Series[bool]":
+        """Looks at a column's present values.
+
+        Args:
+            values: PNG or JPEG files.
+
+        Returns:
+            One truth value each.
+        """
+        import pandas as pd
+
+        return pd.Series([self._fits(value) for value in values], index=values.index, dtype=bool)
+
+    def _fits(self, content: bytes) -> bool:
+        try:
+            return read_picture(content).shape == self._shape
+        except InputInvalidError:
+            return False
+
+
+def _require_pictures(name: str, kind: "pa.DataType") -> None:
+    import pyarrow as pa
+
+    if not pa.types.is_binary(kind):
+        raise ConfigurationError(
+            f"expectations.columns.{name}.shape: column {name!r} is {kind}; shapes are for columns of PNG or JPEG files"
+        )
 
 
 def _require_text(name: str, kind: "pa.DataType") -> None:
@@ -153,6 +196,8 @@ def _note(error: Any, frame: "pd.DataFrame", failures: Failures) -> None:
 
 def _plain(value: Any) -> Any:
     """A value as it reads best in a message."""
+    if isinstance(value, bytes):
+        return f"a file of {len(value)} bytes"
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

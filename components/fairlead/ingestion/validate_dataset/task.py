@@ -150,7 +150,7 @@ def _count(wanted: Expectations) -> int:
     columns = sum(
         (column.type is not None) + (not column.nullable) + column.unique
         + sum(limit is not None for limit in (column.minimum, column.maximum, column.allowed, column.pattern))
-        + (column.maximum_null_fraction is not None)
+        + (column.maximum_null_fraction is not None) + (column.shape is not None)
         for column in wanted.columns.values()
     )  # fmt: skip
     limits = sum(limit is not None for limit in (wanted.rows.minimum, wanted.rows.maximum))

@@ -1,0 +1,1 @@
+"""Further, slightly changed pictures to learn from."""
