@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fairlead.deployment.judge import Judge
 from fairlead.deployment.means import MeanComparison
-from fairlead.deployment.sequential import RateComparison, block_log_e, differences, split_log_e
+from fairlead.deployment.rates import RateComparison, block_log_e, mixture, rate_gains
+from fairlead.deployment.sequential import differences, split_log_e
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.target import VersionMetrics, Window
 
@@ -29,17 +30,47 @@ def rejections(canary: Array, stable: Array, margin: float, alpha: float, trials
     The rates have shape (runs, looks): they may drift.
     """
     generator, (runs, looks) = np.random.default_rng(seed), canary.shape
-    seen, log_e, rejected = np.zeros((4, runs)), np.zeros(runs), np.zeros(runs)
+    seen, parts, rejected = np.zeros((4, runs)), 0.0, np.zeros(runs)
     for look in range(looks):
         bad = generator.binomial(trials[0], canary[:, look])
         worse = generator.binomial(trials[1], stable[:, look])
         block = np.array([bad, trials[0] - bad, worse, trials[1] - worse], dtype=np.float64)
         beliefs = [(seen[i] + 0.18) / (seen[i] + seen[i + 1] + 0.36) for i in (0, 2)]
-        gain = block_log_e(block, beliefs[0], beliefs[1], np.full(runs, margin))
-        log_e += np.where(beliefs[0] - beliefs[1] > margin, gain, 0)
+        parts = parts + rate_gains(block, beliefs[0], beliefs[1], np.full(runs, margin))
         seen += block
+        log_e = mixture(parts)[0]
         rejected = np.where((rejected == 0) & (log_e >= -log(alpha)), look + 1, rejected)
     return rejected
+
+
+def test_many_runs_at_once_are_the_comparison_itself() -> None:
+    """What the simulations of this file look at is what judges canaries."""
+    generator, margin = np.random.default_rng(8), 0.005
+    single, parts, seen = RateComparison(margin, 0.05), np.zeros((2, 5, 1)), np.zeros(4)
+    for _ in range(30):
+        bad, worse = generator.binomial(10, 0.05), generator.binomial(40, 0.01)
+        block = np.array([bad, 10 - bad, worse, 40 - worse], dtype=np.float64)
+        beliefs = [(seen[i] + 0.18) / (seen[i] + seen[i + 1] + 0.36) for i in (0, 2)]
+        parts = parts + rate_gains(block, beliefs[0], beliefs[1], np.array([margin]))
+        seen += block
+        single.update(*(int(n) for n in block))
+        assert single.log_e == pytest.approx(float(mixture(parts)[0, 0]), abs=1e-9)
+
+
+def test_what_is_known_of_the_stable_version_makes_the_test_quicker_and_no_less_honest() -> None:
+    """Beliefs from before count as no evidence: alone they reject nothing, and wrong ones raise no false alarms."""
+    alone = RateComparison(0.0, 0.05)
+    alone.learn(5, 495)
+    assert alone.log_e == 0
+    generator, rejected = np.random.default_rng(9), 0
+    for _ in range(200):
+        misled = RateComparison(0.0, 0.05)
+        misled.learn(0, 10_000)  # it was perfect; now both versions fail at 10 %
+        for _ in range(20):
+            bad, worse = generator.binomial(10, 0.1), generator.binomial(30, 0.1)
+            misled.update(bad, 10 - bad, worse, 30 - worse)
+        rejected += misled.rejected
+    assert rejected <= 10
 
 
 @pytest.mark.parametrize("rate", [0.002, 0.05, 0.5])

@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fairlead.deployment.means import MeanComparison
-from fairlead.deployment.sequential import Array, Interval, RateComparison
+from fairlead.deployment.rates import RateComparison
+from fairlead.deployment.sequential import Array, Interval
 from fairlead.deployment.spec import LatencyCheck, LogLossCheck, RolloutSpec, SuccessRateCheck
 from fairlead.platform.target import VersionMetrics, Window
 
@@ -91,9 +92,9 @@ class Judge:
         self.canary_requests, self.stable_requests = 0, 0
 
     def prepare(self, earlier: VersionMetrics) -> None:
-        """Takes what the stable version did before the canary got traffic: a measure for its latency, no evidence."""
+        """Takes what the stable version did before the canary got traffic: measures and beliefs, no evidence."""
         for test in self._tests:
-            if isinstance(test, _Latency):
+            if isinstance(test, _Latency | _SuccessRate):
                 test.learn(earlier)
 
     def begin_step(self) -> None:
@@ -166,6 +167,10 @@ class _SuccessRate:
     def __init__(self, check: SuccessRateCheck, alpha: float) -> None:
         self._rates = RateComparison(check.margin, alpha)
 
+    def learn(self, stable: VersionMetrics) -> None:
+        """Takes how often the stable version failed before."""
+        self._rates.learn(stable.failed, stable.succeeded)
+
     def take(self, window: Window) -> None:
         canary, stable = window.canary, window.stable
         self._rates.update(canary.failed, canary.succeeded, stable.failed, stable.succeeded)
@@ -213,6 +218,7 @@ class _Latency:
             if below >= self._check.quantile * total:
                 wanted = max(bound * self._check.factor, self._check.floor_seconds)
                 self._threshold = min((b for b in bounds if b >= wanted), default=wanted)
+                self._rates.learn(*_split(self._baseline, self._threshold))
                 return
 
     def finding(self) -> Finding:

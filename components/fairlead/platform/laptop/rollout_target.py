@@ -75,7 +75,7 @@ class LaptopTarget:
         counters = {role: counts.model_dump(mode="json") for role, counts in now.items()}
         if since is None:
             cursor = {"counters": counters, "outcomes": self._outcomes.begin(), "restarts": restarts}
-            past = VersionMetrics(seconds=now["stable"].seconds if "stable" in now else {})
+            past = _metrics(now["stable"], []) if "stable" in now else VersionMetrics()
             return Window(past, VersionMetrics(), cursor, self._trouble(service, restarts))
         outcomes, log = self._outcomes.read(since["outcomes"])
         before = {role: VersionCounters.model_validate(counts) for role, counts in since["counters"].items()}
