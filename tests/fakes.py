@@ -51,6 +51,7 @@ class SimulatedTarget:
     seed: int = 0
     log: list[str] = field(default_factory=list)
     percent: float = 0.0
+    shadow: float = 0.0
     readings: int = 0
     sent: list[int] = field(default_factory=lambda: [0, 0])
     gone: bool = False
@@ -63,10 +64,10 @@ class SimulatedTarget:
         """Whether another version serves now."""
         return self.stable is not None
 
-    def apply_split(self, canary_percent: float) -> None:
+    def apply_split(self, canary_percent: float, shadow_percent: float = 0.0) -> None:
         """Notes the split."""
-        self.log.append(f"split {canary_percent:g}")
-        self.percent, self.sent = canary_percent, [0, 0]
+        self.log.append(f"shadow {shadow_percent:g}" if shadow_percent else f"split {canary_percent:g}")
+        self.percent, self.shadow, self.sent = canary_percent, shadow_percent, [0, 0]
 
     def observe_split(self) -> ObservedSplit:
         """Gives what was drawn since the split was applied."""
@@ -76,7 +77,7 @@ class SimulatedTarget:
         """Draws one look's traffic."""
         cursor: Mapping[str, Any] = {"reading": self.readings}
         if since is None:
-            past = VersionMetrics(seconds=self._latencies(self.stable, 200) if self.stable else {})
+            past = VersionMetrics(200, 0, self._latencies(self.stable, 200)) if self.stable else VersionMetrics()
             return Window(past, VersionMetrics(), cursor)
         json.dumps(since)
         self.readings += 1
@@ -88,7 +89,9 @@ class SimulatedTarget:
         dead = self.dies_after is not None and self.readings > self.dies_after
         trouble = "the canary's server died" if dead else ""
         stable = self._draw(self.stable, self.requests - canary) if self.stable else VersionMetrics()
-        return Window(stable, self._draw(self.canary, canary), {"reading": self.readings}, trouble)
+        copies = int(self._generator.binomial(self.requests, self.shadow / 100))
+        pairs = [(self._score(self.canary), self._score(self.stable)) for _ in range(copies) if self.stable]
+        return Window(stable, self._draw(self.canary, canary), {"reading": self.readings}, trouble, tuple(pairs))
 
     def promote(self) -> None:
         """Notes the promotion."""
@@ -106,7 +109,11 @@ class SimulatedTarget:
         return VersionMetrics(
             succeeded=attempts - failed, failed=failed, seconds=self._latencies(behaviour, attempts - failed),
             outcomes=tuple((behaviour.probability, outcome) for outcome in outcomes),
+            scores=tuple(self._score(behaviour) for _ in range(attempts - failed)),
         )  # fmt: skip
+
+    def _score(self, behaviour: Behaviour) -> float:
+        return float(np.clip(behaviour.probability + self._generator.normal(0, 0.03), 0, 1))
 
     @staticmethod
     def _latencies(behaviour: Behaviour, count: int) -> dict[float, int]:

@@ -45,7 +45,7 @@ def gather(target: RolloutTarget, percent: float, wanted: int = 60) -> tuple[int
 
     target.apply_split(percent)
     window = target.read_metrics(None)
-    assert (window.stable.succeeded, window.canary.succeeded, window.canary.failed) == (0, 0, 0)
+    assert (window.canary.succeeded, window.canary.failed, window.pairs) == (0, 0, ())
     stable = canary = 0
     deadline = time.monotonic() + 20
     while stable + canary < wanted and time.monotonic() < deadline:
@@ -68,6 +68,26 @@ def test_a_split_is_observed_as_it_was_asked_for(case: Case) -> None:
     assert canary > 20
     assert split.canary > 20
     assert split.mismatch == ""
+
+
+def test_a_shadow_answers_every_request_a_second_time(case: Case) -> None:
+    """Pairs of answers come in, while the split counts nothing for the canary."""
+    import time
+
+    target, traffic = case
+    with traffic():
+        target.apply_split(0, 100)
+        cursor = target.read_metrics(None).cursor
+        pairs = 0
+        deadline = time.monotonic() + 20
+        while pairs < 50 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            window = target.read_metrics(json.loads(json.dumps(cursor)))
+            cursor, pairs = window.cursor, pairs + len(window.pairs)
+            assert window.canary.succeeded == 0
+        split = target.observe_split()
+    assert pairs >= 50
+    assert (split.canary, split.mismatch) == (0, "")
 
 
 def test_verbs_may_be_repeated(case: Case) -> None:

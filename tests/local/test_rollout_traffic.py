@@ -87,6 +87,47 @@ def test_a_bad_canary_is_rolled_back_without_a_failed_request(
     assert traffic.failures == []
 
 
+SHADOWED: dict[str, Any] = {
+    "steps": ["shadow", 50],
+    "minimum_requests": 60,
+    "step_timeout_seconds": 30,
+    "look_seconds": 0.2,
+    "checks": [SUCCESS, {"metric": "disagreement", "tolerance": 0.2, "margin": 0.1}, LOG_LOSS],
+}
+
+
+def test_a_good_shadow_gets_traffic_and_is_promoted(platform: Laptop) -> None:
+    """Its answers to copies agree with the stable version's; then it is rolled out as any other."""
+    platform.serve("shadowed", "a", probability=0.3)
+    platform.deploy("shadowed", "b", probability=0.32)
+    with platform.clients("shadowed") as traffic:
+        rollout, _ = platform.rollout("shadowed", "b", **SHADOWED)
+        state = rollout.run()
+    assert state.outcome == "promoted", state.reasons
+    assert traffic.failures == []
+    assert rollout.judge.figures()["disagreement_canary_observations"] >= 60
+
+
+@pytest.mark.parametrize("fault", ["wrong", "hung", "slow"])
+def test_a_bad_shadow_is_never_seen_by_a_user(platform: Laptop, fault: str) -> None:
+    """Wrong answers are rolled back from copies alone; a frozen or slow shadow makes nobody wait."""
+    name = f"shadow-{fault}"
+    platform.serve(name, "a", probability=0.3)
+    platform.deploy(name, "b", probability=0.9, slow=1.0 if fault == "slow" else 0.0)
+    with platform.clients(name) as traffic:
+        limit = {"step_timeout_seconds": 6 if fault == "slow" else 30}
+        rollout, _ = platform.rollout(name, "b", **(SHADOWED | limit))
+        pid = platform.version(name, "b").pid
+        assert pid is not None
+        if fault == "hung":
+            threading.Timer(0.5, os.kill, (pid, signal.SIGSTOP)).start()
+        state = rollout.run()
+    assert state.outcome == "rolled_back" if fault != "slow" else state.outcome in ("rolled_back", "inconclusive")
+    assert traffic.failures == []
+    assert digest("b") not in traffic.answered
+    assert traffic.answered[digest("a")] > 50
+
+
 def test_too_little_traffic_is_inconclusive(platform: Laptop) -> None:
     """At the time limit the canary's share is taken away, and the reason counts the requests."""
     platform.serve("quiet", "a")

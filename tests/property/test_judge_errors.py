@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fairlead.deployment.judge import Judge
 from fairlead.deployment.means import MeanComparison
-from fairlead.deployment.rates import RateComparison, block_log_e, mixture, rate_gains
+from fairlead.deployment.rates import RateBound, RateComparison, block_log_e, mixture, rate_gains
 from fairlead.deployment.sequential import differences, split_log_e
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.target import VersionMetrics, Window
@@ -30,7 +30,7 @@ def rejections(canary: Array, stable: Array, margin: float, alpha: float, trials
     The rates have shape (runs, looks): they may drift.
     """
     generator, (runs, looks) = np.random.default_rng(seed), canary.shape
-    seen, parts, rejected = np.zeros((4, runs)), 0.0, np.zeros(runs)
+    seen, parts, rejected = np.zeros((4, runs)), np.zeros((2, 5, runs)), np.zeros(runs)
     for look in range(looks):
         bad = generator.binomial(trials[0], canary[:, look])
         worse = generator.binomial(trials[1], stable[:, look])
@@ -41,6 +41,51 @@ def rejections(canary: Array, stable: Array, margin: float, alpha: float, trials
         log_e = mixture(parts)[0]
         rejected = np.where((rejected == 0) & (log_e >= -log(alpha)), look + 1, rejected)
     return rejected
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_a_bound_is_rarely_taken_for_broken(rate: float) -> None:
+    """400 canaries that disagree just as often as allowed, looked at 60 times each: at most alpha are rejected."""
+    generator, rejected, covered = np.random.default_rng(10), 0, 0
+    for _ in range(400):
+        test, inside = RateBound(rate, 0.05), True
+        for _ in range(60):
+            bad = int(generator.binomial(20, rate))
+            test.update(bad, 20 - bad)
+            inside &= test.interval.lower <= rate <= test.interval.upper
+        rejected += test.rejected
+        covered += inside
+    assert rejected <= 20
+    assert covered >= 360  # both ends hold at all looks together with 1 - 2 alpha
+
+
+def test_a_broken_bound_is_found() -> None:
+    """Answers that disagree three times as often as allowed are rejected within 300 requests."""
+    generator, test = np.random.default_rng(11), RateBound(0.05, 0.05 / 3)
+    for _ in range(15):
+        bad = int(generator.binomial(20, 0.15))
+        test.update(bad, 20 - bad)
+    assert test.rejected
+    second = RateBound(0.05, 0.05 / 3)
+    second.restore(test.state())
+    assert second.state() == test.state()
+    assert second.interval == test.interval
+
+
+def test_equal_distributions_of_answers_are_rarely_told_apart() -> None:
+    """60 canaries whose answers come from the same distribution, looked at 8 times: hardly any are rejected."""
+    section = {"checks": [{"metric": "score_distribution", "margin": 0.001}], "minimum_requests": 10**6}
+    spec, generator, rejected = RolloutSpec.parse(section, where="rollout"), np.random.default_rng(12), 0
+    for _ in range(60):
+        judge = Judge(spec)
+        looks = [judge.look(_scores(generator)) for _ in range(8)]
+        rejected += "roll_back" in looks
+    assert rejected <= 6
+
+
+def _scores(generator: np.random.Generator) -> Window:
+    stable, canary = (VersionMetrics(scores=tuple(generator.beta(2, 5, n).tolist())) for n in (120, 60))
+    return Window(stable, canary, {})
 
 
 def test_many_runs_at_once_are_the_comparison_itself() -> None:

@@ -14,7 +14,7 @@ from fairlead import progress
 from fairlead.deployment.judge import Judge
 from fairlead.deployment.records import Event, Look, Outcome, Phase, RolloutState, Verb
 from fairlead.deployment.sequential import split_log_e
-from fairlead.deployment.spec import RolloutSpec
+from fairlead.deployment.spec import SHADOW, RolloutSpec, Step
 from fairlead.errors import PlatformError
 from fairlead.platform.target import ObservedSplit, RolloutTarget
 
@@ -88,31 +88,33 @@ class Rollout:
         if self.state.phase == "stepping":
             self._decide("promoted", f"it passed all {len(steps)} steps; no check showed it to be worse than allowed")
 
-    def _take_step(self, percent: float, shown: progress.Step) -> None:
+    def _take_step(self, step: Step, shown: progress.Step) -> None:
         """Gives the canary its share and looks at the evidence until this step is decided."""
-        state = self.state
+        state, shadow = self.state, step == SHADOW
+        percent = 0.0 if isinstance(step, str) else step
         if state.step_seconds == 0:
             self.judge.begin_step()
-        self.target.apply_split(percent)
+        self.target.apply_split(percent, self.spec.shadow_percent if shadow else 0.0)
         if state.cursor is None:
             before = self.target.read_metrics(None)
             self.judge.prepare(before.stable)
             state.cursor = dict(before.cursor)
-        self._note(f"{percent:g} % of the traffic")
-        looked, step = self.clock(), state.step
-        while state.phase == "stepping" and state.step == step:
+        copies = f"copies of {self.spec.shadow_percent:g} % of the requests"
+        self._note(copies if shadow else f"{percent:g} % of the traffic")
+        looked, index = self.clock(), state.step
+        while state.phase == "stepping" and state.step == index:
             self.sleep(self.spec.look_seconds)
             now = self.clock()
             state.step_seconds, state.seconds = state.step_seconds + now - looked, state.seconds + now - looked
             looked = now
-            self._look(percent)
+            self._look(percent, shadow=shadow)
             shown.update(percent, canary_requests=self.judge.step_requests, seconds=state.step_seconds)
 
-    def _look(self, percent: float) -> None:
+    def _look(self, percent: float, *, shadow: bool) -> None:
         """Takes one window of evidence, and decides what it allows."""
         state = self.state
         window = self.target.read_metrics(state.cursor)
-        decision = self.judge.look(window)
+        decision = self.judge.look(window, shadow=shadow)
         split = self.target.observe_split()
         state.cursor, state.judge = dict(window.cursor), self.judge.state()
         self._remember(percent, split)
@@ -134,14 +136,19 @@ class Rollout:
 
     def _run_out_of_time(self, percent: float) -> None:
         seen, needed, seconds = self.judge.step_requests, self.spec.minimum_requests, self.state.step_seconds
-        if self.judge.enough:
+        where = f"at {percent:g} %" if percent else "as a shadow"
+        if not self.judge.enough:
+            self._decide(
+                "inconclusive",
+                f"{where} the canary got {seen} requests in {seconds:.0f} s, {needed} are needed: send more "
+                f"traffic, or change rollout.minimum_requests or rollout.step_timeout_seconds",
+            )
+        elif held := self.judge.held:
+            more = [f"about {finding.missing} more of its requests would settle it" for finding in held]
+            found = [finding.describe() for finding in held]
+            self._decide("inconclusive", *(f"{where}, {f}: suspicious; {m}" for f, m in zip(found, more, strict=True)))
+        else:
             self._next_step()
-            return
-        self._decide(
-            "inconclusive",
-            f"at {percent:g} % the canary got {seen} requests in {seconds:.0f} s, {needed} are needed: send more "
-            f"traffic, or change rollout.minimum_requests or rollout.step_timeout_seconds",
-        )
 
     def _next_step(self) -> None:
         self.state.step += 1
@@ -175,7 +182,8 @@ class Rollout:
                 logger.warning("the canary keeps its traffic until its lease ends: %s", error)
 
     def _note(self, what: str) -> None:
-        percent = self.spec.steps[min(self.state.step, len(self.spec.steps) - 1)]
+        step = self.spec.steps[min(self.state.step, len(self.spec.steps) - 1)]
+        percent = 0.0 if isinstance(step, str) else step
         self.state.events.append(Event(seconds=round(self.state.seconds, 2), percent=percent, what=what))
         logger.info("%s: %s", self.state.name, what)
 
@@ -195,6 +203,8 @@ def split_contradiction(split: ObservedSplit, percent: float) -> str:
     if split.mismatch:
         return f"the split is not the one that was asked for: {split.mismatch}"
     total = split.canary + split.stable
+    if percent <= 0:
+        return f"the canary should get copies only, and got {split.canary} requests" if split.canary else ""
     if percent >= 100 or split_log_e(split.canary, split.stable, percent / 100) < -log(_SPLIT_ALPHA):  # noqa: PLR2004 (per cent)
         return ""
     return (

@@ -87,6 +87,77 @@ class RateComparison(EProcesses):
         return float((seen[0] + _PRIOR) / (seen.sum() + 2 * _PRIOR))
 
 
+class RateBound(EProcesses):
+    """Holds one rate against the largest that is allowed, from counts that come in blocks.
+
+    The same beliefs as in `RateComparison`, as likelihood ratios against each rate: martingales while it is the true
+    one, so that one may look at any moment.
+
+    Args:
+        margin: The largest rate that is allowed, in (0, 1).
+        alpha: The chance of rejecting wrongly, whenever and however often one looks.
+    """
+
+    def __init__(self, margin: float, alpha: float) -> None:
+        super().__init__(margin, alpha)
+        self.d = self.d[self.d > 0]
+        self.seen = np.zeros(2)
+        self._parts = np.zeros((2, 1 + len(_SHIFTS), len(self.d)))
+        self.log_e_above, self.log_e_below = mixture(self._parts)
+
+    def update(self, bad: int, good: int) -> None:
+        """Takes one block."""
+        learnt = float((self.seen[0] + _PRIOR) / (self.seen.sum() + 2 * _PRIOR))
+        rates = _believed(self.d, np.full_like(self.d, learnt))  # (2, 1 + S, D)
+        gains = bad * np.log(rates / self.d) + good * np.log((1 - rates) / (1 - self.d))
+        higher = rates > self.d
+        self._parts += np.where(np.stack([higher[0], ~higher[1]]), gains, 0.0)
+        self.log_e_above, self.log_e_below = mixture(self._parts)
+        self.seen += (bad, good)
+        self.peak = max(self.peak, self.log_e)
+
+    @property
+    def trials(self) -> tuple[int, int]:
+        """How many trials there were; the second number is the same, as both versions answered each."""
+        return int(self.seen.sum()), int(self.seen.sum())
+
+    @property
+    def interval(self) -> Interval:
+        """The rate."""
+        if not self.seen.any():
+            return Interval(0.0, 0.0, 1.0)
+        found = bounds(
+            float(self.seen[0] / self.seen.sum()), self.d, self.log_e_above, self.log_e_below, self.alpha, 1.0
+        )
+        return Interval(found.estimate, max(0.0, found.lower), found.upper)
+
+    def state(self) -> dict[str, Any]:
+        """All that it has learnt, as JSON."""
+        return {"parts": self._parts.tolist(), "peak": self.peak, "seen": self.seen.tolist()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from `state()`."""
+        self._parts, self.peak, self.seen = np.array(state["parts"]), state["peak"], np.array(state["seen"])
+        self.log_e_above, self.log_e_below = mixture(self._parts)
+
+
+def _believed(edge: Array, learnt: Array) -> Array:
+    """Rates that are believed: the learnt one, and shifts of the odds of an edge, up and down.
+
+    Args:
+        edge: Shape (D,), in (0, 1).
+        learnt: Shape (D,).
+
+    Returns:
+        Shape (2, 1 + S, D).
+    """
+    inside = np.clip(edge, _EXTREME, 1 - _EXTREME)
+    odds = np.log(inside / (1 - inside)) + np.stack([_SHIFTS, -_SHIFTS])[..., None]  # (2, S, D)
+    shifted = 1 / (1 + np.exp(-odds))
+    rates = np.concatenate([np.broadcast_to(learnt, (2, 1, *learnt.shape)), shifted], axis=1)
+    return np.asarray(np.clip(rates, _TINY, 1 - _TINY))
+
+
 def rate_gains(block: Any, canary: Any, stable: Any, d: Array) -> Array:
     """Gives the log e-values of one block of trials, for each belief about the canary.
 
@@ -100,18 +171,11 @@ def rate_gains(block: Any, canary: Any, stable: Any, d: Array) -> Array:
         Shape (2, 1 + S, D): against "at most d" and "at least d", by the learnt rate and by S shifts of the odds.
     """
     p, q = (np.broadcast_to(np.asarray(rate, dtype=np.float64), d.shape) for rate in (canary, stable))
-    edge = np.clip(q + d, _EXTREME, 1 - _EXTREME)
-    odds = np.log(edge / (1 - edge)) + np.concatenate([_SHIFTS, -_SHIFTS])[:, None]  # (2 S, D)
-    rates = np.clip(np.concatenate([[p], 1 / (1 + np.exp(-odds))]), _TINY, 1 - _TINY)
-    wide = np.broadcast_to(d, rates.shape)
+    rates = _believed(q + d, p)
     counts = [np.broadcast_to(np.asarray(count, dtype=np.float64), rates.shape) for count in block]
-    gains = block_log_e(counts, rates, np.broadcast_to(q, rates.shape), wide)
-    learnt, above, below = np.split(gains, [1, 1 + len(_SHIFTS)])
-    higher = p - q > d
-    return np.stack([
-        np.concatenate([np.where(higher, learnt, 0.0), np.where(rates[1 : 1 + len(_SHIFTS)] - q > d, above, 0.0)]),
-        np.concatenate([np.where(higher, 0.0, learnt), np.where(rates[1 + len(_SHIFTS) :] - q < d, below, 0.0)]),
-    ])  # fmt: skip
+    gains = block_log_e(counts, rates, np.broadcast_to(q, rates.shape), np.broadcast_to(d, rates.shape))
+    higher = rates - q > d
+    return np.where(np.stack([higher[0], ~higher[1]]), gains, 0.0)
 
 
 def mixture(parts: Array) -> Array:

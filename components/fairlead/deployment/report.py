@@ -16,6 +16,8 @@ _TITLES = {
     "success_rate": ("Failed requests", "difference of shares"),
     "latency": ("Slow requests", "difference of shares"),
     "log_loss": ("Log loss", "difference, nats"),
+    "disagreement": ("Answers that disagree", "share of the requests"),
+    "score_distribution": ("Distribution of the predictions", "largest difference of shares"),
 }
 _KINDS: dict[str, pages.Kind] = {"promoted": "good", "rolled_back": "bad"}
 _Evidence = tuple[float, tuple[float, float, float, float]]  # the moment; log e-value, difference, lower, upper bound

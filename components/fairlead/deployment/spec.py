@@ -66,14 +66,47 @@ class LogLossCheck(Section):
     margin: float = Field(default=0.05, ge=0)
 
 
-Check = Annotated[SuccessRateCheck | LatencyCheck | LogLossCheck, Field(discriminator="metric")]
+class DisagreementCheck(Section):
+    """The canary may not answer otherwise than the stable version, on copies of the same requests, too often.
+
+    Attributes:
+        metric: Names this check.
+        tolerance: Answers closer than this (a probability; of several classes the furthest one) agree.
+        margin: The share of answers that may disagree.
+    """
+
+    metric: Literal["disagreement"]
+    tolerance: float = Field(default=0.2, ge=0)
+    margin: float = Field(default=0.1, gt=0, lt=1)
+
+
+class ScoreDistributionCheck(Section):
+    """The canary's predictions may not be distributed otherwise than the concurrent stable version's.
+
+    Attributes:
+        metric: Names this check.
+        margin: The largest Kolmogorov-Smirnov distance of the two distributions.
+    """
+
+    metric: Literal["score_distribution"]
+    margin: float = Field(default=0.15, gt=0, lt=1)
+
+
+Check = Annotated[
+    SuccessRateCheck | LatencyCheck | LogLossCheck | DisagreementCheck | ScoreDistributionCheck,
+    Field(discriminator="metric"),
+]
+SHADOW: Literal["shadow"] = "shadow"
+Step = Literal["shadow"] | Annotated[float, Field(ge=0.01, le=100)]
 
 
 class RolloutSpec(Section):
     """How a new version takes over from the stable one.
 
     Attributes:
-        steps: The canary's share of the traffic at each step, in per cent, growing; then it is promoted.
+        steps: The canary's share of the traffic at each step, in per cent, growing; then it is promoted. The first may
+            be `shadow`: the canary gets copies of the requests, and nobody waits for its answers.
+        shadow_percent: The share of the requests that is copied in the step `shadow`.
         minimum_requests: What the canary must have answered at each step before it may go on.
         step_timeout_seconds: How long a step may take; with fewer requests by then the rollout is inconclusive.
         alpha: The chance of rolling back a canary that is as good, over all checks and looks together.
@@ -81,7 +114,8 @@ class RolloutSpec(Section):
         look_seconds: How often the evidence is looked at.
     """
 
-    steps: list[Annotated[float, Field(ge=0.01, le=100)]] = Field(default=[5.0, 25.0, 50.0], min_length=1)
+    steps: list[Step] = Field(default=[5.0, 25.0, 50.0], min_length=1)
+    shadow_percent: float = Field(default=100.0, gt=0, le=100)
     minimum_requests: int = Field(default=200, ge=1)
     step_timeout_seconds: float = Field(default=90.0, gt=0)
     alpha: float = Field(default=0.05, gt=0, lt=1)
@@ -90,9 +124,12 @@ class RolloutSpec(Section):
 
     @field_validator("steps")
     @classmethod
-    def _growing(cls, steps: list[float]) -> list[float]:
-        if any(later <= earlier for earlier, later in pairwise(steps)):
+    def _growing(cls, steps: list[Step]) -> list[Step]:
+        shares = [step for step in steps if not isinstance(step, str)]
+        if any(later <= earlier for earlier, later in pairwise(shares)):
             raise ValueError("each step must be a larger share than the one before")
+        if not shares or "shadow" in steps[1:]:
+            raise ValueError("`shadow` may be the first step only, and shares of the traffic must follow it")
         return steps
 
     @model_validator(mode="after")
@@ -100,4 +137,6 @@ class RolloutSpec(Section):
         names = [check.metric for check in self.checks]
         if len(set(names)) != len(names):
             raise ValueError("each metric may be checked once")
+        if "disagreement" in names and self.steps[0] != SHADOW:
+            raise ValueError("disagreement compares answers to the same requests; begin `steps` with shadow")
         return self

@@ -115,6 +115,64 @@ def test_a_split_that_does_not_happen_stops_the_rollout(records: Records) -> Non
     assert "not the one that was asked for" in state.reasons[0]
 
 
+SHADOWED: dict[str, Any] = {
+    "steps": ["shadow", 25, 50],
+    "checks": [{"metric": "success_rate"}, {"metric": "disagreement", "tolerance": 0.2, "margin": 0.05}],
+}
+
+
+def test_a_shadow_comes_before_any_share_of_the_traffic(records: Records) -> None:
+    """Copies first; when enough requests were answered by both, the canary gets its first real ones."""
+    target = SimulatedTarget()
+    made = rollout(target, records, **SHADOWED)
+    state = made.run()
+    assert state.outcome == "promoted"
+    assert target.log == ["shadow 100", "split 25", "split 50", "split 100", "promote"]
+    assert made.judge.figures()["disagreement_canary_observations"] >= 50
+
+
+def test_a_shadow_that_disagrees_never_answers_a_user(records: Records) -> None:
+    """It is rolled back from the shadow step."""
+    target = SimulatedTarget(canary=Behaviour(probability=0.9))
+    state = rollout(target, records, **SHADOWED, minimum_requests=100_000, step_timeout_seconds=500).run()
+    assert state.outcome == "rolled_back"
+    assert state.reasons[0].startswith("disagreement")
+    assert target.log == ["shadow 100", "roll back"]
+
+
+def test_another_distribution_of_answers_is_rolled_back(records: Records) -> None:
+    """A canary that answers 0.6 where the stable version answers 0.3 is found without any outcome."""
+    target = SimulatedTarget(canary=Behaviour(probability=0.6))
+    checks = [{"metric": "score_distribution"}]
+    state = rollout(target, records, checks=checks, minimum_requests=100_000, step_timeout_seconds=500).run()
+    assert state.outcome == "rolled_back"
+    assert state.reasons[0].startswith("score_distribution")
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ({"steps": [5, "shadow", 25]}, "the first step only"),
+        ({"steps": ["shadow"]}, "shares of the traffic must follow"),
+        ({"steps": ["shadowed", 5]}, "shadow"),
+        ({"steps": [5], "checks": [{"metric": "disagreement"}]}, "begin `steps` with shadow"),
+    ],
+)
+def test_nonsense_about_shadows_is_refused(section: dict[str, Any], text: str) -> None:
+    """The message says what is allowed."""
+    with pytest.raises(ConfigurationError, match=text):
+        RolloutSpec.parse(section, where="rollout")
+
+
+def test_a_suspicion_at_the_time_limit_says_what_would_settle_it(records: Records) -> None:
+    """Neither promoted nor rolled back: about how many more requests are needed is told."""
+    target = SimulatedTarget(canary=Behaviour(failure_rate=0.06), requests=40, seed=3)
+    changes: dict[str, Any] = {"steps": [50], "minimum_requests": 50, "step_timeout_seconds": 4, "alpha": 1e-6}
+    state = rollout(target, records, checks=[{"metric": "success_rate", "margin": 0.0}], **changes).run()
+    assert state.outcome == "inconclusive", state.reasons
+    assert "more of its requests would settle it" in state.reasons[0]
+
+
 @pytest.mark.parametrize("moment", range(1, 9))
 def test_a_rollout_that_was_cut_off_goes_on(records: Records, moment: int) -> None:
     """Wherever the process ends, the next one continues with the evidence so far and never repeats a step."""

@@ -140,12 +140,12 @@ def test_outcomes_are_joined_with_their_predictions(tmp_path: Path) -> None:
         end="",
     )
     found, cursor = reader.read(cursor)
-    assert found == {"a": [(0.2, 1)], "b": [(0.7, 0)]}
+    assert found.outcomes == {"a": [(0.2, 1)], "b": [(0.7, 0)]}
     write(feedback, {"request_id": "4", "row": 1, "outcome": 1})
     found, cursor = reader.read(cursor)
-    assert found == {"a": [], "b": []}
+    assert found.outcomes == {"a": [], "b": []}
     write(predictions, {"request_id": "4", "row": 1, "digest": "a", "probability": 0.4})
-    assert reader.read(cursor)[0] == {"a": [(0.4, 1)], "b": []}
+    assert reader.read(cursor)[0].outcomes == {"a": [(0.4, 1)], "b": []}
 
 
 def test_outcomes_are_read_on_by_another_process(tmp_path: Path) -> None:
@@ -157,9 +157,31 @@ def test_outcomes_are_read_on_by_another_process(tmp_path: Path) -> None:
     )
     write(tmp_path / "feedback-1.jsonl", {"request_id": "1", "outcome": 1})
     found, cursor = first.read(cursor)
-    assert found == {"a": [(0.5, 1)]}
+    assert found.outcomes == {"a": [(0.5, 1)]}
     write(tmp_path / "feedback-1.jsonl", {"request_id": "2", "outcome": 0})
-    assert OutcomeReader(tmp_path, ["a"]).read(json.loads(json.dumps(cursor)))[0] == {"a": [(0.5, 0)]}
+    assert OutcomeReader(tmp_path, ["a"]).read(json.loads(json.dumps(cursor)))[0].outcomes == {"a": [(0.5, 0)]}
+
+
+def test_answers_of_both_versions_to_one_row_are_pairs(tmp_path: Path) -> None:
+    """A shadowed request is logged by both servers, in any order and file; each pair is told once."""
+    reader = OutcomeReader(tmp_path, ["a", "b"])
+    cursor = reader.begin()
+    write(tmp_path / "predictions-b-1.jsonl", {"request_id": "1", "digest": "b", "probability": 0.9})
+    first, cursor = reader.read(cursor)
+    write(
+        tmp_path / "predictions-a-1.jsonl",
+        {"request_id": "1", "digest": "a", "probability": 0.2},
+        {"request_id": "2", "digest": "a", "probability": [0.1, 0.7, 0.2]},
+        {"request_id": "3", "digest": "a", "prediction": 12.5},
+    )
+    write(tmp_path / "predictions-b-1.jsonl", {"request_id": "2", "digest": "b", "probability": [0.6, 0.3, 0.1]})
+    write(tmp_path / "feedback-1.jsonl", {"request_id": "2", "outcome": "cat"})
+    second, cursor = reader.read(cursor)
+    assert (first.scores, first.pairs) == ({"a": [], "b": [0.9]}, [])
+    assert second.scores == {"a": [0.2, 0.7, 12.5], "b": [0.6]}
+    assert second.pairs == [{"a": 0.2, "b": 0.9}, {"a": (0.1, 0.7, 0.2), "b": (0.6, 0.3, 0.1)}]
+    assert second.outcomes == {"a": [], "b": []}  # a class is no outcome of a yes/no question
+    assert reader.read(cursor)[0].pairs == []
 
 
 def test_lines_that_were_cut_off_are_skipped(tmp_path: Path) -> None:
@@ -170,4 +192,4 @@ def test_lines_that_were_cut_off_are_skipped(tmp_path: Path) -> None:
         file.write('{"request_id": "1", "dig\n')
     write(tmp_path / "predictions-a-1.jsonl", {"request_id": "2", "digest": "a", "probability": 0.5})
     write(tmp_path / "feedback-1.jsonl", {"request_id": "2", "outcome": 0})
-    assert reader.read(cursor)[0] == {"a": [(0.5, 0)]}
+    assert reader.read(cursor)[0].outcomes == {"a": [(0.5, 0)]}

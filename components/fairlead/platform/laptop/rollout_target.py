@@ -53,10 +53,12 @@ class LaptopTarget:
         """Whether this version is the stable one already."""
         return self._service().stable == self.digest
 
-    def apply_split(self, canary_percent: float) -> None:
+    def apply_split(self, canary_percent: float, shadow_percent: float = 0.0) -> None:
         """Gives the canary its share, for as long as somebody keeps reading its metrics."""
-        lease = LEASE_SECONDS if canary_percent > 0 else None
-        request = SplitRequest(canary=self.digest, canary_percent=canary_percent, lease_seconds=lease)
+        lease = LEASE_SECONDS if canary_percent > 0 or shadow_percent > 0 else None
+        request = SplitRequest(
+            canary=self.digest, canary_percent=canary_percent, shadow_percent=shadow_percent, lease_seconds=lease
+        )
         self._call(lambda supervisor: supervisor.apply_split(self.name, request))
         self._mismatch = self._probe()
         self._applied = self._counters()
@@ -75,17 +77,20 @@ class LaptopTarget:
         counters = {role: counts.model_dump(mode="json") for role, counts in now.items()}
         if since is None:
             cursor = {"counters": counters, "outcomes": self._outcomes.begin(), "restarts": restarts}
-            past = _metrics(now["stable"], []) if "stable" in now else VersionMetrics()
+            past = _metrics(now["stable"], [], []) if "stable" in now else VersionMetrics()
             return Window(past, VersionMetrics(), cursor, self._trouble(service, restarts))
-        outcomes, log = self._outcomes.read(since["outcomes"])
+        found, log = self._outcomes.read(since["outcomes"])
         before = {role: VersionCounters.model_validate(counts) for role, counts in since["counters"].items()}
         sides = {
-            role: _metrics(counts.since(before.get(role, VersionCounters())), outcomes.get(digest or "", []))
+            role: _metrics(
+                counts.since(before.get(role, VersionCounters())), found.outcomes[digest], found.scores[digest]
+            )
             for (role, counts), digest in zip(now.items(), self._roles().values(), strict=True)
         }
         cursor = {"counters": counters, "outcomes": log, "restarts": since["restarts"]}
         stable = sides.get("stable", VersionMetrics())
-        return Window(stable, sides["canary"], cursor, self._trouble(service, since["restarts"]))
+        pairs = tuple((answers[self.digest], answers[self.stable]) for answers in found.pairs if self.stable)
+        return Window(stable, sides["canary"], cursor, self._trouble(service, since["restarts"]), pairs)
 
     def promote(self) -> None:
         """Gives the version all traffic for good."""
@@ -146,5 +151,5 @@ class LaptopTarget:
             return ask(self._supervisor)
 
 
-def _metrics(counts: VersionCounters, outcomes: list[tuple[float, int]]) -> VersionMetrics:
-    return VersionMetrics(counts.succeeded, counts.failed, counts.seconds, tuple(outcomes))
+def _metrics(counts: VersionCounters, outcomes: list[tuple[float, int]], scores: list[float]) -> VersionMetrics:
+    return VersionMetrics(counts.succeeded, counts.failed, counts.seconds, tuple(outcomes), tuple(scores))
