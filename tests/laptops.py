@@ -28,6 +28,7 @@ from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.laptop.client import Supervisor, connect
 from fairlead.platform.laptop.processes import free_port
 from fairlead.platform.laptop.rollout_target import LaptopTarget
+from fairlead.platform.laptop.state import RouteOptions
 from fairlead.platform.laptop.status import DeployRequest, VersionStatus
 
 STAND_IN = [sys.executable, str(Path(__file__).with_name("servers.py"))]
@@ -42,8 +43,9 @@ def digest(letter: str) -> str:
 class Traffic:
     """Clients that post predictions, and the outcomes of those later, until they are told to stop."""
 
-    def __init__(self, port: int, name: str, threads: int, per_second: float, content: Any) -> None:
-        self.content = content
+    def __init__(self, port: int, name: str, threads: int, per_second: float, content: Any, users: int = 0) -> None:
+        self.content, self.users = content, users
+        self.met: dict[str, list[str]] = {}
         self.port, self.name, self.pause = port, name, threads / per_second
         self.failures: list[str] = []
         self.answered: Counter[str] = Counter()
@@ -73,16 +75,20 @@ class Traffic:
 
     def _predict(self, connection: http.client.HTTPConnection, generator: random.Random) -> None:
         identity = f"r{next(self._numbers)}"
-        status, served = self._post(connection, "predict", self.content, identity)
+        user = f"user{generator.randrange(self.users)}" if self.users else ""
+        status, served = self._post(connection, "predict", self.content, identity, user)
         if status != 200:
             self.failures.append(str(status))
             return
         self.answered[served] += 1
+        self.met.setdefault(user, []).append(served)
         outcome = int(generator.random() < TRUE_RATE)
         self._post(connection, "feedback", {"request_id": identity, "row": 0, "outcome": outcome}, identity)
 
-    def _post(self, connection: http.client.HTTPConnection, verb: str, content: Any, identity: str) -> tuple[int, str]:
-        headers = {"content-type": "application/json", "x-request-id": identity}
+    def _post(
+        self, connection: http.client.HTTPConnection, verb: str, content: Any, identity: str, user: str = ""
+    ) -> tuple[int, str]:
+        headers = {"content-type": "application/json", "x-request-id": identity, "x-user-id": user}
         connection.request("POST", f"/v1/models/{self.name}:{verb}", json.dumps(content), headers)
         answer = connection.getresponse()
         answer.read()
@@ -102,13 +108,17 @@ class Laptop:
         patch.setenv("FAIRLEAD_HOME", str(self.home))
         patch.setenv("FAIRLEAD_SERVING_PORT", str(self.port))
 
-    def deploy(self, name: str, letter: str, version: str = "1", **behaviour: float) -> str:
+    def deploy(
+        self, name: str, letter: str, version: str = "1", options: RouteOptions | None = None, **behaviour: float
+    ) -> str:
         """Starts a stand-in server at weight 0 and waits until it is ready."""
-        self.begin_deploy(name, letter, version, **behaviour)
+        self.begin_deploy(name, letter, version, options, **behaviour)
         self.wait_for(name, letter)
         return digest(letter)
 
-    def begin_deploy(self, name: str, letter: str, version: str = "1", **behaviour: float) -> None:
+    def begin_deploy(
+        self, name: str, letter: str, version: str = "1", options: RouteOptions | None = None, **behaviour: float
+    ) -> None:
         package = self.home / "packages" / f"{name}-{letter}"
         package.mkdir(parents=True, exist_ok=True)
         (package / "behaviour.json").write_text(json.dumps(behaviour))
@@ -116,13 +126,13 @@ class Laptop:
         self.supervisor.deploy(
             DeployRequest(
                 name=name, digest=digest(letter), version=version, package=str(package),
-                predictions=str(predictions), command=STAND_IN,
+                predictions=str(predictions), command=STAND_IN, options=options or RouteOptions(),
             )
         )  # fmt: skip
 
     def serve(self, name: str, letter: str, version: str = "1", **behaviour: float) -> str:
         """Starts a stand-in server and gives it all traffic."""
-        self.deploy(name, letter, version, **behaviour)
+        self.deploy(name, letter, version, None, **behaviour)
         self.supervisor.promote(name, digest(letter))
         return digest(letter)
 
@@ -148,8 +158,10 @@ class Laptop:
         return Rollout(target, parsed, state, records.save, commanded=records.commanded), records
 
     @contextlib.contextmanager
-    def clients(self, name: str, threads: int = 3, per_second: float = 150, content: Any = None) -> Iterator[Traffic]:
-        traffic = Traffic(self.port, name, threads, per_second, content or {"instances": [{"x": 1}]})
+    def clients(
+        self, name: str, threads: int = 3, per_second: float = 150, content: Any = None, users: int = 0
+    ) -> Iterator[Traffic]:
+        traffic = Traffic(self.port, name, threads, per_second, content or {"instances": [{"x": 1}]}, users)
         traffic.start()
         try:
             yield traffic

@@ -1,5 +1,6 @@
 """Rollouts under real traffic: real processes, real Envoy, clients that count every failure."""
 
+import itertools
 import os
 import signal
 import threading
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from laptops import Laptop, digest, laptop
+
+from fairlead.platform.laptop.state import RouteOptions
 
 SUCCESS: dict[str, Any] = {"metric": "success_rate", "margin": 0.005}
 LATENCY: dict[str, Any] = {"metric": "latency", "quantile": 0.95, "factor": 3.0, "floor_seconds": 0.05}
@@ -126,6 +129,39 @@ def test_a_bad_shadow_is_never_seen_by_a_user(platform: Laptop, fault: str) -> N
     assert traffic.failures == []
     assert digest("b") not in traffic.answered
     assert traffic.answered[digest("a")] > 50
+
+
+STICKY = RouteOptions(sticky_header="x-user-id", per_try_timeout_seconds=0.5)
+
+
+def test_a_user_meets_one_version_and_moves_towards_the_canary_only(platform: Laptop) -> None:
+    """Within a step nobody flaps; as the canary's share grows, users go over to it and never back."""
+    platform.serve("sticky", "a")
+    platform.deploy("sticky", "b", options=STICKY)
+    with platform.clients("sticky", users=200) as traffic:
+        rollout, _ = platform.rollout("sticky", "b", steps=[20, 50], **QUICK)
+        state = rollout.run()
+    assert state.outcome == "promoted", state.reasons
+    assert traffic.failures == []
+    moves = [sum(a != b for a, b in itertools.pairwise(versions)) for versions in traffic.met.values()]
+    assert max(moves) == 1
+    assert all(versions[-1] == digest("b") for versions in traffic.met.values() if digest("b") in versions)
+
+
+def test_a_killed_canary_costs_sticky_users_no_request(platform: Laptop) -> None:
+    """A retry goes to the other version, whichever one the user belongs to."""
+    platform.serve("sticky-killed", "a")
+    platform.deploy("sticky-killed", "b", options=STICKY)
+    with platform.clients("sticky-killed", users=200) as traffic:
+        rollout, _ = platform.rollout("sticky-killed", "b", steps=[50], **(QUICK | {"minimum_requests": 100_000}))
+        pid = platform.version("sticky-killed", "b").pid
+        assert pid is not None
+        threading.Timer(2.0, os.kill, (pid, signal.SIGKILL)).start()
+        state = rollout.run()
+        time.sleep(0.5)
+    assert state.outcome == "rolled_back"
+    assert traffic.answered[digest("b")] > 20
+    assert traffic.failures == []
 
 
 def test_too_little_traffic_is_inconclusive(platform: Laptop) -> None:

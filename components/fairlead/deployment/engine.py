@@ -21,6 +21,7 @@ from fairlead.platform.target import ObservedSplit, RolloutTarget
 logger = logging.getLogger(__name__)
 
 _SPLIT_ALPHA = 0.001  # the chance, at each step, of taking a split for wrong that is right
+_ENOUGH_EXPECTED, _GROSS = 100, 5  # of users: requests that the canary should have got; how far off is too far
 _MOST_LOOKS = 1000  # kept for the report; then every second one goes
 
 
@@ -205,9 +206,21 @@ def split_contradiction(split: ObservedSplit, percent: float) -> str:
     total = split.canary + split.stable
     if percent <= 0:
         return f"the canary should get copies only, and got {split.canary} requests" if split.canary else ""
-    if percent >= 100 or split_log_e(split.canary, split.stable, percent / 100) < -log(_SPLIT_ALPHA):  # noqa: PLR2004 (per cent)
+    share = percent / 100
+    doubted = _grossly_wrong(split, share) if split.sticky else _doubted(split, share)
+    if percent >= 100 or not doubted:  # noqa: PLR2004 (per cent)
         return ""
     return (
         f"the split is not the one that was asked for: {split.canary} of {total} requests "
         f"({100 * split.canary / total:.2f} %) went to the canary, {percent:g} % were asked for"
     )
+
+
+def _doubted(split: ObservedSplit, share: float) -> bool:
+    return share < 1 and split_log_e(split.canary, split.stable, share) >= -log(_SPLIT_ALPHA)
+
+
+def _grossly_wrong(split: ObservedSplit, share: float) -> bool:
+    """Whether a split of users cannot be the one that was asked for: how much each user sends is not known."""
+    expected = share * (split.canary + split.stable)
+    return expected >= _ENOUGH_EXPECTED and not expected / _GROSS <= split.canary <= expected * _GROSS

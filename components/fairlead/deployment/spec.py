@@ -17,6 +17,8 @@ class ServingSpec(Section):
         timeout_seconds: How long a client waits at most, retries included.
         per_try_timeout_seconds: How long one server may take before another is asked.
         maximum_request_bytes: A longer request is answered 413.
+        sticky_header: The header that names a user, such as `x-user-id`: a user meets one version during a step, and
+            stays with the canary while its share grows. Empty: every request is drawn anew.
     """
 
     name: str = ""
@@ -24,6 +26,7 @@ class ServingSpec(Section):
     timeout_seconds: float = Field(default=15.0, gt=0)
     per_try_timeout_seconds: float = Field(default=2.0, gt=0)
     maximum_request_bytes: int = Field(default=4 << 20, gt=0)
+    sticky_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
 
 
 class SuccessRateCheck(Section):

@@ -57,11 +57,13 @@ class ObservedSplit:
         stable: Requests that were sent to the stable version first.
         canary: Requests that were sent to the canary first.
         mismatch: What else contradicts the split that was asked for, such as a digest in an answer; empty if nothing.
+        sticky: Whether users are split, not requests: some users send many.
     """
 
     stable: int
     canary: int
     mismatch: str = ""
+    sticky: bool = False
 
 
 class RolloutTarget(Protocol):

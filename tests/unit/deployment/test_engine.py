@@ -173,6 +173,15 @@ def test_a_suspicion_at_the_time_limit_says_what_would_settle_it(records: Record
     assert "more of its requests would settle it" in state.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("canary", "stable", "doubted"), [(400, 600, False), (60, 940, False), (20, 980, True), (0, 300, False)]
+)
+def test_a_split_of_users_may_be_off_by_what_users_send(canary: int, stable: int, doubted: bool) -> None:
+    """Only a gross difference counts, and only where enough was expected."""
+    split = ObservedSplit(stable=stable, canary=canary, sticky=True)
+    assert bool(split_contradiction(split, 25)) == doubted
+
+
 @pytest.mark.parametrize("moment", range(1, 9))
 def test_a_rollout_that_was_cut_off_goes_on(records: Records, moment: int) -> None:
     """Wherever the process ends, the next one continues with the evidence so far and never repeats a step."""

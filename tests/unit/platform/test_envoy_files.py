@@ -81,6 +81,16 @@ def test_a_shadow_gets_copies() -> None:
     assert route["request_mirror_policies"][0]["runtime_fraction"]["default_value"]["numerator"] == 500_000
 
 
+def test_users_may_be_split_instead_of_requests() -> None:
+    """The header's hash chooses the version; without a header named, nothing of it is there."""
+    sticky = service(25)
+    sticky.options.sticky_header = "x-user-id"
+    route = found(envoy_config.routes([sticky], "1"))
+    assert route["weighted_clusters"]["use_hash_policy"] is True
+    assert route["hash_policy"] == [{"header": {"header_name": "x-user-id"}}]
+    assert "hash_policy" not in found(envoy_config.routes([service(25)], "1"))
+
+
 def test_an_empty_platform_answers_helpfully() -> None:
     """Every other path is answered with what serves."""
     route = found(envoy_config.routes([], "1"))

@@ -119,6 +119,7 @@ def service_status(platform: Platform, service: ServiceState) -> ServiceStatus:
         shadow_percent=service.shadow_percent,
         previous=service.previous,
         predictions=next((v.predictions for v in service.versions.values()), ""),
+        sticky=bool(service.options.sticky_header),
         versions=versions,
     )
 

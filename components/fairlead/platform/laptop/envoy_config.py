@@ -137,6 +137,9 @@ def _shares(service: ServiceState) -> Json:
             ]
         }
     }
+    if service.options.sticky_header:
+        shares["weighted_clusters"]["use_hash_policy"] = True
+        shares["hash_policy"] = [{"header": {"header_name": service.options.sticky_header}}]
     if service.canary and service.shadow_percent:
         numerator = round(service.shadow_percent * WEIGHT_UNITS)
         fraction = {"default_value": {"numerator": numerator, "denominator": "MILLION"}}

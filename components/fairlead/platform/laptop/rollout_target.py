@@ -67,7 +67,7 @@ class LaptopTarget:
         """Counts by Envoy's counters; digests of answers were compared when the split was applied."""
         now = self._counters()
         sent = {role: now[role].since(self._applied[role]).first_attempts for role in now}
-        return ObservedSplit(sent.get("stable", 0), sent["canary"], self._mismatch)
+        return ObservedSplit(sent.get("stable", 0), sent["canary"], self._mismatch, self._service().sticky)
 
     def read_metrics(self, since: Cursor | None) -> Window:
         """Reads Envoy's counters and the logs, and renews the lease."""

@@ -25,11 +25,14 @@ class RouteOptions(_Model):
         timeout_seconds: From the request's end to the answer, retries included.
         per_try_timeout_seconds: For one attempt; then another server is asked.
         maximum_request_bytes: A longer body is answered 413.
+        sticky_header: Requests with the same value of this header go to the same version for as long as the split does
+            not change; a growing canary keeps those that it has. Empty: every request is drawn anew.
     """
 
     timeout_seconds: float = Field(default=15.0, gt=0)
     per_try_timeout_seconds: float = Field(default=2.0, gt=0)
     maximum_request_bytes: int = Field(default=4 << 20, gt=0)
+    sticky_header: str = ""
 
 
 class VersionState(_Model):

@@ -55,6 +55,7 @@ class ServiceStatus(BaseModel):
         shadow_percent: The share of the predictions that the canary gets as copies.
         previous: The version that was stable before.
         predictions: The folder of the prediction logs.
+        sticky: Whether users are split, not requests.
         versions: The servers that run, by digest.
     """
 
@@ -66,6 +67,7 @@ class ServiceStatus(BaseModel):
     shadow_percent: float
     previous: VersionState | None = None
     predictions: str = ""
+    sticky: bool = False
     versions: dict[str, VersionStatus] = Field(default_factory=dict)
 
 
