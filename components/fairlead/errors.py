@@ -6,8 +6,10 @@ FairleadError
 ├── SchemaError           a column is absent, renamed or of another type
 ├── DataError             the content will not do: empty, one class, duplicates, failed expectations
 │   └── LeakageError      a row would be trained on what was not yet known
+├── BudgetError           a training used more than its budget allows
 ├── PackageError          a model package is incomplete, tampered with, or does not do what its maker claims
 ├── VerdictError          a verdict that the policy demands is missing, failed, or for another model
+│   └── PolicyError         the policy itself is not one that this place accepts
 ├── StateError            local state is locked, corrupt, or of another version
 ├── PlatformError         a process, port or server of the platform does not do its part
 └── RolloutError          a rollout cannot go on or may not be started
@@ -43,12 +45,20 @@ class LeakageError(DataError):
     """A row would be trained on what was not yet known at its event time."""
 
 
+class BudgetError(FairleadError):
+    """A training used more time, money or energy than its budget allows."""
+
+
 class PackageError(FairleadError):
     """A model package is incomplete, tampered with, or does not do what its maker claims."""
 
 
 class VerdictError(FairleadError):
     """A verdict that the policy demands is missing, failed, or for another model."""
+
+
+class PolicyError(VerdictError):
+    """The policy itself is not one that this place accepts: changed, unsigned, expired, or for other models."""
 
 
 class StateError(FairleadError):

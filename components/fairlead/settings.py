@@ -1,8 +1,9 @@
 """Settings of one place where fairlead runs: the environment (FAIRLEAD_…) first, then `fairlead.toml`."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from fairlead.errors import ConfigurationError, nearest
@@ -17,7 +18,19 @@ class Settings(BaseSettings):
         home: The folder of all local state; made absolute against the working folder.
         host: The address that servers bind to.
         serving_port: The port on which all models serve.
-        tracking_uri: MLflow's tracking and registry address; by default SQLite under `home`.
+        tracking_uri: MLflow's tracking address, and the registry's where `registry_uri` is unset.
+        tracking: Whether trainings are tracked in MLflow.
+        energy: Whether the energy of trainings is measured.
+        registry_uri: The registry: MLflow (sqlite:///…, http…) or Kubeflow Model Registry
+            (model-registry+https://host:port); by default `tracking_uri`, or SQLite under `home`.
+        registry_token: What the registry's server demands.
+        registry_token_file: A file that holds it, read anew each time: Kubernetes replaces such tokens.
+        signing_key: The private key (PEM file) with which verdicts made here are signed; none are where it is unset.
+        signing_name: The name by which policies know that key; by default the file's.
+        trust_file: Public keys by name (YAML) that count here, in place of those that policies bring.
+        policy_digest: The one policy by which models are registered and deployed here; any where it is unset.
+        policy_trust_file: Public keys by name (YAML) of those who may sign policies; where it is set, a policy that
+            none of them signed is refused.
     """
 
     model_config = SettingsConfigDict(env_prefix="FAIRLEAD_", toml_file=FILE, extra="forbid", frozen=True)
@@ -26,11 +39,32 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     serving_port: int = Field(default=8080, ge=1, le=65535)
     tracking_uri: str = ""
+    tracking: bool = True
+    energy: bool = True
+    registry_uri: str = ""
+    registry_token: SecretStr = SecretStr("")
+    registry_token_file: Path | None = None
+    signing_key: Path | None = None
+    signing_name: str = Field(default="", max_length=100)
+    trust_file: Path | None = None
+    policy_digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    policy_trust_file: Path | None = None
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("signing_key", "trust_file", "policy_trust_file", "registry_token_file")
+    @classmethod
+    def _of_home(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
+    @model_validator(mode="after")
+    def _one_registry(self) -> Self:
+        found = self.registry_uri or self.tracking_uri or f"sqlite:///{self.registry_home / 'mlflow.db'}"
+        object.__setattr__(self, "registry_uri", found)  # the model is frozen for everybody else
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -46,11 +80,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
-    def registry_uri(self) -> str:
-        """MLflow's address: `tracking_uri`, or SQLite under `home`."""
-        return self.tracking_uri or f"sqlite:///{self.registry_home / 'mlflow.db'}"
-
-    @property
     def registry_home(self) -> Path:
         """The folder of registered packages, their verdicts and the SQLite registry."""
         return self.home / "registry"
@@ -59,6 +88,26 @@ class Settings(BaseSettings):
     def platform_home(self) -> Path:
         """The folder of the laptop platform: its state, socket and logs."""
         return self.home / "platform"
+
+    def read_registry_token(self) -> str:
+        """What the registry's server demands; empty if nothing is set.
+
+        Raises:
+            ConfigurationError: The file that is to hold it cannot be read.
+        """
+        if self.registry_token_file is None:
+            return self.registry_token.get_secret_value()
+        try:
+            return self.registry_token_file.read_text().strip()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"setting registry_token_file: {error}; name the file that holds the registry's token, or unset it"
+            ) from None
+
+    @property
+    def work_home(self) -> Path:
+        """The folder of work under way, from which a task that was killed goes on."""
+        return self.home / "work"
 
     def features_home(self, problem: str) -> Path:
         """The folder of a problem's feature store."""

@@ -5,6 +5,7 @@ import pwd
 import time
 from dataclasses import dataclass
 
+from fairlead.deployment.permission import PolicyRecord, require_recorded
 from fairlead.deployment.records import InChargeError, Records, RolloutState, Verb
 from fairlead.errors import PlatformError, RolloutError
 from fairlead.platform.laptop.client import Supervisor, connect
@@ -45,6 +46,7 @@ def promote(name: str, reason: str = "") -> Done:
     Raises:
         PlatformError: Nothing of that name runs here.
         RolloutError: There is no canary, or it is not ready.
+        VerdictError: The policy under which it was deployed would refuse it now.
     """
     return _do(name, "promote", reason)
 
@@ -62,6 +64,7 @@ def roll_back(name: str, reason: str = "") -> Done:
     Raises:
         PlatformError: Nothing of that name runs here, or the earlier version does not start.
         RolloutError: There is neither a canary nor an earlier version.
+        VerdictError: The policy under which the earlier version was deployed would refuse it now; its age counts not.
     """
     return _do(name, "rollback", reason)
 
@@ -74,6 +77,7 @@ def _do(name: str, verb: Verb, reason: str) -> Done:
             with records.charge():
                 done = _promote(supervisor, service) if verb == "promote" else _roll_back(supervisor, service)
                 _record(records, service, done, {"verb": verb, "reason": reason})
+                _record_served(supervisor.service(name), done)
                 return done
         except InChargeError:
             return _tell(records, supervisor, name, verb)
@@ -85,8 +89,9 @@ def _promote(supervisor: Supervisor, service: ServiceStatus) -> Done:
     version = service.versions[service.canary]
     if version.condition != "ready":
         raise RolloutError(f"{service.name}: the canary is {version.condition}, not ready; its log is {version.log}")
+    require_recorded(service.name, version.digest)
     supervisor.promote(service.name, version.digest)
-    _set_champion(service.name, version.version)
+    _set_champion(service.name, version.digest, version.version)
     return Done(f"version {version.version} ({short(version.digest)}) has all traffic", version.digest)
 
 
@@ -103,6 +108,7 @@ def _roll_back(supervisor: Supervisor, service: ServiceStatus) -> Done:
 
 def _bring_back(supervisor: Supervisor, name: str, version: VersionState) -> Done:
     """Starts the version that was stable before, and gives it all traffic."""
+    require_recorded(name, version.digest, aged=True)
     request = DeployRequest(name=name, **version.model_dump(exclude={"port"}))
     supervisor.deploy(request)
     deadline = time.monotonic() + _WAIT_SECONDS
@@ -112,7 +118,7 @@ def _bring_back(supervisor: Supervisor, name: str, version: VersionState) -> Don
             raise PlatformError(f"version {version.version} does not start: {status.last_exit or 'not ready in time'}")
         time.sleep(_POLL_SECONDS)
     supervisor.promote(name, version.digest)
-    _set_champion(name, version.version)
+    _set_champion(name, version.digest, version.version)
     return Done(f"version {version.version} ({short(version.digest)}) is back and has all traffic", version.digest)
 
 
@@ -143,7 +149,16 @@ def _record(records: Records, service: ServiceStatus, done: Done, word: dict[str
     records.append({"by": "hand", "user": user, **word, **moved})
 
 
-def _set_champion(name: str, version: str) -> None:
+def _record_served(service: ServiceStatus, done: Done) -> None:
+    """Tells the registry what runs now, so that nobody collects it as garbage."""
+    from fairlead.registry import deployments
+
+    policy = PolicyRecord.read(service.name, done.stable) if done.stable else None
+    deployments.record(policy.model if policy else service.name, service)
+
+
+def _set_champion(service: str, digest: str, version: str) -> None:
     from fairlead.registry import store
 
-    store.set_alias(name, version, "champion")
+    record = PolicyRecord.read(service, digest)  # a service may be called otherwise than its model
+    store.set_alias(record.model if record else service, version, "champion")

@@ -1,10 +1,12 @@
 """The proof that a server is the one that was meant, and answers as its package does."""
 
+import base64
 import math
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from fairlead.errors import PlatformError
 from fairlead_serving.package import ModelPackage
@@ -40,8 +42,8 @@ def prove(package: ModelPackage, name: str, address: str) -> str:
             return "it is ready and serves the digest that was registered"
         instance = {field: plain(row[field]) for field in wanted}
         answer = _ask(client, "POST", f"/v1/models/{name}:predict", {"instances": [instance]})
-    served = float(answer.json()["predictions"][0]["probability"])
-    return _compare(package, row, served)
+    output = package.manifest.outputs[0]
+    return _compare(package, row, output, np.asarray(answer.json()["predictions"][0][output], dtype=np.float64))
 
 
 def reference_row(package: Path) -> dict[str, Any]:
@@ -56,7 +58,9 @@ def reference_row(package: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can carry it: NaN as null, moments as ISO text."""
+    """A value as JSON can carry it: NaN as null, moments as ISO text, files in base64."""
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode("ascii")}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.isoformat() if hasattr(value, "isoformat") else value
@@ -67,14 +71,15 @@ def _fields(package: ModelPackage) -> list[str]:
     return list(request["fields"]) if request else [model_input.name for model_input in package.manifest.inputs]
 
 
-def _compare(package: ModelPackage, row: dict[str, Any], served: float) -> str:
+def _compare(package: ModelPackage, row: dict[str, Any], output: str, served: "np.ndarray[Any, Any]") -> str:
     inputs = [model_input.name for model_input in package.manifest.inputs]
+    answer = ", ".join(f"{part:.4f}" for part in np.atleast_1d(served))
     if any(name not in row for name in inputs):
-        return f"it answered a reference row with {served:.4f}"
-    own = float(package.predict({name: [row[name]] for name in inputs})["probability"][0])
-    if not math.isclose(own, served, abs_tol=_TOLERANCE):
-        raise PlatformError(f"the server answers {served:.6f} where its package answers {own:.6f}; it must not serve")
-    return f"it answered a reference row with {served:.4f}, as its package does"
+        return f"it answered a reference row with {answer}"
+    own = package.predict({name: [row[name]] for name in inputs})[output][0]
+    if served.shape != np.shape(own) or not np.allclose(own, served, rtol=_TOLERANCE, atol=_TOLERANCE):
+        raise PlatformError(f"the server answers {answer} where its package answers {own}; it must not serve")
+    return f"it answered a reference row with {answer}, as its package does"
 
 
 def _ask(client: httpx.Client, method: str, path: str, content: Any = None) -> httpx.Response:

@@ -14,8 +14,8 @@ FLIGHTS = find("flights").problem or Path()
 
 def test_overrides_reach_their_place() -> None:
     """A scalar given for a list becomes a list of one; dates stay text."""
-    values = load_problem(FLIGHTS, ["train.hidden=64", "split.train_until=2013-04-01", "train.seed=3"])
-    assert values["train"]["hidden"] == [64]
+    values = load_problem(FLIGHTS, ["train.options.hidden=64", "split.train_until=2013-04-01", "train.seed=3"])
+    assert values["train"]["options"]["hidden"] == [64]
     assert values["split"]["train_until"] == "2013-04-01"
     assert values["train"]["seed"] == 3
 

@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from fairlead import progress
+from fairlead.deployment.permission import PolicyRecord, require_verdicts
 from fairlead.deployment.proof import prove
 from fairlead.deployment.spec import ServingSpec
 from fairlead.errors import ConfigurationError, PackageError, PlatformError, SourceError
 from fairlead.platform.laptop.client import Supervisor, connect
 from fairlead.platform.laptop.state import RouteOptions
-from fairlead.platform.laptop.status import DeployRequest
+from fairlead.platform.laptop.status import DeployRequest, ServiceStatus
 from fairlead.settings import settings
 from fairlead_serving.package import ModelPackage, PackageInvalidError
 
@@ -95,14 +96,16 @@ def deploy_model(
         Where it serves, and what was proven.
 
     Raises:
-        VerdictError: A verdict that the policy demands is missing, failed, or for another digest.
+        VerdictError: A verdict that the policy demands is missing, failed, for another digest, or not signed as
+            demanded; or the policy is not accepted here.
         PackageError: The package is not the one that was registered.
         PlatformError: The server does not come up (its log's end is in the text) or answers wrongly.
     """
     model, spec = Registered.read(registered), ServingSpec.parse(serving, where="serving")
-    require_verdicts(model, policy)
+    require_verdicts(model.name, model.digest, policy)
     package = _open(model)
     request = _request(model, spec, package, problem)
+    PolicyRecord(model.name, dict(policy)).write(request.name, model.digest)
     with connect() as supervisor:
         restarts = supervisor.deploy(request).versions[model.digest].restarts
         try:
@@ -113,22 +116,15 @@ def deploy_model(
         except PlatformError:
             _withdraw(supervisor, request)
             raise
+    _record(model.name, service)
     return Deployment(service.endpoint, model.digest, ready_seconds, proof)
 
 
-def require_verdicts(model: Registered, policy: Mapping[str, Any]) -> None:
-    """Refuses a model that the policy's judges have not approved.
+def _record(model: str, service: ServiceStatus) -> None:
+    """Tells the registry where the version runs, so that nobody collects it as garbage."""
+    from fairlead.registry import deployments
 
-    Raises:
-        VerdictError: A verdict is missing, failed, or for another digest.
-    """
-    from fairlead.registry import store
-    from fairlead.registry.spec import PolicySpec
-    from fairlead.verdicts import require
-
-    judges = PolicySpec.parse(policy, where="policy").deployment
-    if judges:
-        require(store.verdicts(model.name, model.digest), judges, model.digest)
+    deployments.record(model, service)
 
 
 def _open(model: Registered) -> ModelPackage:

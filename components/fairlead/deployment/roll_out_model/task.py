@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairlead.deployment.deploy_model.task import Registered, require_verdicts
+from fairlead.deployment.deploy_model.task import Registered
 from fairlead.deployment.engine import Rollout
 from fairlead.deployment.judge import Judge
+from fairlead.deployment.permission import require_verdicts
 from fairlead.deployment.records import Records, RolloutState
 from fairlead.deployment.report import write_report
 from fairlead.deployment.spec import RolloutSpec
@@ -16,6 +17,7 @@ from fairlead.platform.laptop.client import connect
 from fairlead.platform.laptop.places import Places
 from fairlead.platform.laptop.rollout_target import LaptopTarget
 from fairlead.platform.laptop.state import short
+from fairlead.registry import deployments
 from fairlead.settings import settings
 from fairlead.verdicts import Outcome, Verdict
 
@@ -60,12 +62,13 @@ def roll_out_model(
         How it ended.
 
     Raises:
-        VerdictError: A verdict that the policy demands is missing, failed, or for another digest.
+        VerdictError: A verdict that the policy demands is missing, failed, for another digest, or not signed as
+            demanded; or the policy is not accepted here.
         RolloutError: The version was not deployed, or another process is in charge of this service's rollout.
         PlatformError: The platform does not do its part; the next run goes on from here.
     """
     model, spec = Registered.read(registered), RolloutSpec.parse(rollout, where="rollout")
-    require_verdicts(model, policy)
+    require_verdicts(model.name, model.digest, policy)
     service = _service_of(model)
     records = Records(Places(settings().platform_home).rollouts, service)
     with records.charge():
@@ -76,9 +79,9 @@ def roll_out_model(
         finally:
             target.close()
     figures = _figures(state)
-    found = _verdict(state, spec, figures)
+    found = _verdict(state, spec, figures).issue(verdict)
     _keep(model, found)
-    found.write(verdict)
+    deployments.record_service(model.name, service)
     write_report(state, figures, report)
     return RolledOut(state.outcome, target.endpoint, found, figures)
 

@@ -20,6 +20,7 @@ from fairlead.errors import StateError
 from fairlead.platform.runner import specification
 from fairlead.platform.runner.failure import task_error
 from fairlead.settings import settings
+from fairlead.signatures import signing_key
 
 CODE = ("fairlead", "fairlead_serving", "fairlead_feature_repo")
 _POLL_SECONDS = 0.1
@@ -158,7 +159,7 @@ def _open_run(
     run_id = unfinished or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = home / run_id
     directory.mkdir(exist_ok=True)
-    local = specification.localise(package, arguments, code_digest=code, run_id=run_id)
+    local = specification.localise(package, arguments, code_digest=code, run_id=run_id, signer=_signer())
     atomic.write_json(directory / "pipeline.yaml", local)  # JSON is YAML
     atomic.write_json(directory / "arguments.json", arguments)
     (directory / "events.jsonl").unlink(missing_ok=True)
@@ -170,6 +171,12 @@ def _open_run(
     run = Run(directory, name, run_id, arguments, fingerprint, tasks, started=started, resumed=unfinished is not None)
     run.save()
     return run
+
+
+def _signer() -> str:
+    """Whose key signs verdicts here; empty where none does."""
+    key = signing_key()
+    return f"{key.name} {key.public}" if key else ""
 
 
 def _unfinished(home: Path, fingerprint: str) -> str | None:

@@ -1,8 +1,9 @@
 """Makes a compiled pipeline fit for kfp.local: what its cache must and must not reuse.
 
 kfp.local's cache key holds image, command, arguments and environment of a task, but not the library's code, not what
-lies at a path that is an argument, and nothing about tasks that act on the outside. Each is put into the key here:
-the code's digest as the image's tag, a stamp of local sources and the run's identity as environment variables.
+lies at a path that is an argument, not who signs verdicts, and nothing about tasks that act on the outside. Each is put
+into the key here: the code's digest as the image's tag; a stamp of local sources, the signer and the run's identity as
+environment variables.
 """
 
 import copy
@@ -16,6 +17,8 @@ from fairlead.errors import ConfigurationError
 
 RUN_VARIABLE = "FAIRLEAD_RUN_ID"
 STAMP_VARIABLE = "FAIRLEAD_SOURCE_STAMP"
+SIGNER_VARIABLE = "FAIRLEAD_SIGNER_STAMP"
+VERDICT = "verdict"  # the output of every judge
 
 Specification = dict[str, Any]
 
@@ -44,7 +47,7 @@ def read_package(path: Path) -> Specification:
 
 
 def localise(
-    specification: Specification, arguments: Mapping[str, Any], *, code_digest: str, run_id: str
+    specification: Specification, arguments: Mapping[str, Any], *, code_digest: str, run_id: str, signer: str = ""
 ) -> Specification:
     """Adapts a pipeline specification to one local run.
 
@@ -56,6 +59,7 @@ def localise(
         code_digest: A digest of the library's code; changed code repeats every step.
         run_id: The run; a task that acts on the outside (caching disabled in the pipeline) is repeated in every new
             run, but not when a killed run goes on.
+        signer: Whose key signs verdicts; judges are repeated when it is another.
 
     Returns:
         A changed copy.
@@ -72,6 +76,8 @@ def localise(
         source = task.get("inputs", {}).get("parameters", {}).get("source")
         if source is not None:
             _set_variable(container, STAMP_VARIABLE, source_stamp(_value(source, arguments)))
+        if signer and VERDICT in component.get("outputDefinitions", {}).get("artifacts", {}):
+            _set_variable(container, SIGNER_VARIABLE, signer)
         if not task.get("cachingOptions", {}).get("enableCache"):
             task["cachingOptions"] = {"enableCache": True}
             _set_variable(container, RUN_VARIABLE, run_id)
