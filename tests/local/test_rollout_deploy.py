@@ -15,7 +15,8 @@ from fairlead.deployment import by_hand
 from fairlead.deployment.deploy_model.task import deploy_model
 from fairlead.deployment.roll_out_model.task import RolledOut, roll_out_model
 from fairlead.errors import PackageError, PlatformError, RolloutError, VerdictError
-from fairlead.registry import store
+from fairlead.registry import deployments, store
+from fairlead.registry.garbage import collect_garbage
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
@@ -99,6 +100,12 @@ def test_versions_follow_one_another(platform: Laptop, tmp_path: Path) -> None:
     champion = store.find("tiny", "champion")
     assert champion is not None
     assert champion.digest == deployed.digest
+    archived = store.find("tiny", "archived")
+    assert archived is not None
+    assert archived.digest == done.verdict.model_digest
+    ((digest, (where,)),) = deployments.deployments("tiny").items()
+    assert (digest, where.role, where.percent) == (deployed.digest, "stable", 100)
+    assert collect_garbage(0) == []  # one is served, the other is what a rollback would bring back
 
 
 def test_what_may_not_serve_is_refused(platform: Laptop, tmp_path: Path) -> None:

@@ -1,23 +1,18 @@
-"""Versions as MLflow keeps them: what fairlead knows of one is in its tags."""
+"""What a registry knows of models, and the interfaces behind it: who keeps the facts, who keeps the packages."""
 
-import json
-import re
-import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal, Protocol
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+CHALLENGER, CHAMPION, ARCHIVED = "challenger", "champion", "archived"
 
-VERDICT_TAG = "fairlead.verdict."
-_DIGEST_TAG, _LINEAGE_TAG = "fairlead.digest", "fairlead.lineage."
-_MOST_LINEAGE_TAGS, _MOST_TAG_CHARACTERS = 40, 500
-_ARTIFACT = "package"
+NoteKind = Literal["verdicts", "documents", "deployments"]
+"""What is kept with a version besides its package: verdicts, model card and datasheet, where it is served."""
+
+Notes = dict[str, dict[str, str]]
+"""Texts by the digest of the package that they belong to, then by key: a judge, a document's or a place's name."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +24,9 @@ class Registered:
         version: Its version: `1`, `2`, …
         digest: The package's identity.
         uri: Where the registered package is; with a server, where this machine has it, or would.
-        aliases: What points at this version: `challenger`, `champion`.
-        verdicts: Outcome by judge, as registered.
-        lineage: Facts about how it was made.
+        aliases: What points at this version: `challenger`, `champion`, `archived`.
+        verdicts: Outcome by judge.
+        lineage: Facts about how it was made, by dotted key: `train.digest`, `revision`, `run`.
         created_at: When it was registered (ISO 8601, UTC).
     """
 
@@ -49,106 +44,99 @@ class Registered:
         return {"name": self.name, "version": self.version, "digest": self.digest, "uri": self.uri}
 
 
-def read_versions(mlflow: "MlflowClient", name: str, packages: Path) -> list[Registered]:
-    """All versions of a model that fairlead registered, the first one first.
+@dataclass(frozen=True)
+class KeptPackage:
+    """A package that lies in a package store, registered or not.
 
-    Args:
-        mlflow: The registry.
+    Attributes:
         name: The model's name.
-        packages: The folder in which this machine keeps packages, by name and digest.
-
-    Returns:
-        The versions.
+        digest: What it was stored as; for what a copy that was killed has left, its folder's name.
+        size: Its files, in bytes.
+        age_seconds: Since it was stored.
     """
-    from mlflow.exceptions import MlflowException
 
-    try:
-        aliases = mlflow.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return []
-    found = mlflow.search_model_versions(f"name = '{name}'")
-    page = found
-    while page.token:
-        page = mlflow.search_model_versions(f"name = '{name}'", page_token=page.token)
-        found += page
-    ours = [version for version in found if _DIGEST_TAG in version.tags]  # others were registered past fairlead
-    return [_registered(version, aliases, packages) for version in sorted(ours, key=lambda known: int(known.version))]
+    name: str
+    digest: str
+    size: int
+    age_seconds: float
 
 
-def add_version(mlflow: "MlflowClient", name: str, digest: str, home: Path, *, upload: bool) -> str:
-    """Adds a version, and the model where it is the first.
+class Registry(Protocol):
+    """Who keeps the facts: MLflow or Kubeflow's Model Registry.
 
-    Args:
-        mlflow: The registry.
-        name: The model's name.
-        digest: The package's identity.
-        home: The package's folder.
-        upload: Whether the registry is a server: it takes no path of our disk for a version's source.
-
-    Returns:
-        The version.
+    Every verb may be repeated, and is whole or not done at all. All raise StateError where the registry is locked,
+    corrupt, of another version, or out of reach.
     """
-    from mlflow.exceptions import MlflowException
 
-    try:
-        mlflow.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    run, source = _upload(mlflow, name, home) if upload else (None, str(home))
-    tags = {_DIGEST_TAG: digest, **_lineage_tags(home)}
-    return str(mlflow.create_model_version(name, source, run, tags=tags).version)
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keeps other writers of this machine out, and makes the registry where there is none.
 
+        Writers of other machines are not kept out: the verbs themselves lose nothing when they meet.
+        """
 
-def download(mlflow: "MlflowClient", known: Registered, folder: Path) -> None:
-    """Fills a folder with the package that a server has."""
-    run = mlflow.get_model_version(known.name, known.version).run_id
-    with tempfile.TemporaryDirectory() as temporary:
-        shutil.copytree(mlflow.download_artifacts(str(run), _ARTIFACT, temporary), folder, dirs_exist_ok=True)
+    def names(self) -> list[str]:
+        """The names of all models, sorted."""
 
+    def versions(self, name: str) -> list[Registered]:
+        """A model's versions, the first registered first; none where there is no such model."""
 
-def _upload(mlflow: "MlflowClient", name: str, home: Path) -> tuple[str, str]:
-    """Makes the package an artifact of a run."""
-    run = mlflow.create_run("0", run_name=f"register {name}")  # every server has the experiment 0
-    mlflow.log_artifacts(run.info.run_id, str(home), _ARTIFACT)
-    mlflow.set_terminated(run.info.run_id)
-    return run.info.run_id, f"{run.info.artifact_uri}/{_ARTIFACT}"
+    def add(self, name: str, digest: str, uri: str, lineage: Mapping[str, str]) -> str:
+        """Adds a version, and the model where it is the first; a digest that is there already is the same version.
 
+        Args:
+            name: The model's name.
+            digest: The package's identity.
+            uri: What the package store gave for it.
+            lineage: Facts about how it was made, by dotted key.
 
-def _registered(version: "ModelVersion", aliases: dict[str, Any], packages: Path) -> Registered:
-    tags = version.tags
+        Returns:
+            The version.
+        """
 
-    def below(prefix: str) -> dict[str, str]:
-        return {key.removeprefix(prefix): value for key, value in sorted(tags.items()) if key.startswith(prefix)}
+    def remove(self, known: Registered) -> None:
+        """Takes a version, its notes and what points at it out of all lists; its number is not given again."""
 
-    here = packages / version.name / tags[_DIGEST_TAG].removeprefix("sha256:")
-    return Registered(
-        name=version.name,
-        version=str(version.version),
-        digest=tags[_DIGEST_TAG],
-        uri=str(here) if version.run_id else str(version.source),
-        aliases=tuple(sorted(alias for alias, at in aliases.items() if str(at) == str(version.version))),
-        verdicts=below(VERDICT_TAG),
-        lineage=below(_LINEAGE_TAG),
-        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-    )
+    def point(self, name: str, alias: str, version: str) -> None:
+        """Points an alias at a version."""
 
+    def unpoint(self, name: str, alias: str) -> None:
+        """Takes an alias away, where there is one."""
 
-def _lineage_tags(home: Path) -> dict[str, str]:
-    try:
-        lineage = json.loads((home / "fairlead" / "lineage.json").read_text())
-    except (OSError, ValueError):
-        return {}  # a package need not tell how it was made
-    tags = {f"{_LINEAGE_TAG}{key}": str(value)[:_MOST_TAG_CHARACTERS] for key, value in _flat(lineage, "")}
-    return dict(list(tags.items())[:_MOST_LINEAGE_TAGS])
+    def notes(self, name: str, kind: NoteKind, digest: str = "") -> Notes:
+        """The notes of one kind: of one package, or of all that have any."""
+
+    def write_note(self, known: Registered, kind: NoteKind, key: str, text: str) -> None:
+        """Keeps a text with a version; an older one of that key is replaced."""
+
+    def remove_note(self, known: Registered, kind: NoteKind, key: str) -> None:
+        """Takes a text away, where there is one; of what is known of the version, name and digest suffice."""
 
 
-def _flat(value: Any, key: str) -> Iterable[tuple[str, Any]]:
-    """Single values below a JSON value, by dotted key; MLflow allows few characters in keys."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
-    elif key and isinstance(value, str | int | float):
-        yield re.sub(r"[^A-Za-z0-9_./ -]", "_", key)[:200], value
+class PackageStore(Protocol):
+    """Who keeps the packages: a folder of this machine, MLflow's server, and whatever can do these four things.
+
+    A store of objects (S3) fits: keys `<name>/<digest>/<file>`, a package's last object written last.
+    """
+
+    def keep(self, package: Path, name: str, digest: str) -> str:
+        """Keeps a package, whole or not at all; one that is there unharmed already is left alone.
+
+        Returns:
+            Its address, for Registry.add.
+
+        Raises:
+            PackageError: It changed while it was copied.
+        """
+
+    def copy(self, known: Registered, folder: Path) -> None:
+        """Fills a folder with a registered package.
+
+        Raises:
+            OSError: It is gone, or cannot be read.
+        """
+
+    def remove(self, name: str, digest: str) -> None:
+        """Removes a package, where there is one."""
+
+    def kept(self) -> Iterator[KeptPackage]:
+        """All packages that lie here, by name."""

@@ -1,29 +1,38 @@
-"""The registry: versions and aliases in MLflow, packages and verdicts as files beside it.
+"""The registry: what pipelines and commands do with it, whichever keeps the facts (see fairlead.registry.choose).
 
-MLflow is whatever `registry_uri` names: an SQLite file under `home`, or a server. Under `registry_home` lie
-`packages/<name>/<digest>/` and `verdicts/<name>/<digest>/<judge>.json`. A registration keeps files first and the
-version last, so that whatever a version points at is whole.
+A registration keeps the package first, the version after it, verdicts and documents with that, and the alias last. So
+whatever a version points at is whole; one that was killed has no alias yet, and the next run of it goes on.
 """
 
 import re
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fairlead import atomic
-from fairlead.errors import ConfigurationError, PackageError, VerdictError
-from fairlead.registry import records
-from fairlead.registry.client import is_server, is_unused, reading, writing
-from fairlead.registry.records import Registered
-from fairlead.settings import Settings, settings
-from fairlead.verdicts import Verdict, require
-from fairlead_serving.package import ModelPackage, PackageInvalidError, package_digest
+from fairlead.errors import ConfigurationError, PackageError, StateError, VerdictError
+from fairlead.registry.choose import open_registry
+from fairlead.registry.lineage_facts import read_facts
+from fairlead.registry.records import ARCHIVED, CHALLENGER, CHAMPION, Registered, Registry
+from fairlead.settings import settings
+from fairlead.verdicts import Demand, Verdict, require
+from fairlead_serving.package import ModelPackage, PackageInvalidError
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-CHALLENGER, CHAMPION = "challenger", "champion"
+__all__ = [
+    "ARCHIVED",
+    "CHALLENGER",
+    "CHAMPION",
+    "check_name",
+    "copy_package",
+    "documents",
+    "find",
+    "keep_verdict",
+    "names",
+    "register",
+    "remove_alias",
+    "set_alias",
+    "verdicts",
+    "versions",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ALIAS = re.compile(r"(?!v?\d+$|latest$)[A-Za-z_][A-Za-z0-9_-]{0,99}")  # `latest` and `v1` are MLflow's own
@@ -33,8 +42,11 @@ def register(
     package: Path | str,
     name: str,
     verdicts: Iterable[Verdict] = (),
-    judges: Sequence[str] = (),
+    demand: Demand | Sequence[str] = (),
     alias: str = CHALLENGER,
+    *,
+    documents: Mapping[str, str] | None = None,
+    run: str = "",
 ) -> Registered:
     """Registers a package that has every verdict that is demanded; the same package again is the same version.
 
@@ -42,8 +54,10 @@ def register(
         package: The package's folder.
         name: The model's name in the registry.
         verdicts: The verdicts at hand; those bound to this package are kept with it.
-        judges: Whose approval is demanded.
-        alias: What is to point at it.
+        demand: What is demanded of them; judges alone mean that signatures and age do not matter.
+        alias: What is to point at it; the champion does not become its own challenger.
+        documents: Texts to keep with it, by name: `model_card`, `datasheet` (Markdown).
+        run: The pipeline run that registers it.
 
     Returns:
         The version.
@@ -51,24 +65,28 @@ def register(
     Raises:
         VerdictError: A demanded verdict is missing, not `approved`, or for another package; nothing is registered.
         PackageError: The package cannot be read, or changed while it was copied.
-        ConfigurationError: The name or alias is not allowed.
+        ConfigurationError: The name or alias is not allowed, or a document is too long for the registry.
         StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
-    _check_name(name)
+    check_name(name)
     _check_alias(alias)
-    place, known = settings(), list(verdicts)
+    given = list(verdicts)
     digest = _digest_of(package)
-    require(known, judges, digest)
-    with writing(place) as mlflow:
-        home = _keep_package(place, package, name, digest)
-        for verdict in known:
+    require(given, demand, digest)
+    registry, packages = open_registry(settings())
+    with registry.exclusive():
+        uri = packages.keep(Path(package), name, digest)
+        version = registry.add(name, digest, uri, read_facts(package, run))
+        known = _version(registry, name, version)
+        for verdict in given:
             if verdict.model_digest == digest:
-                _keep_verdict(place, name, verdict)
-        found = [have.version for have in _versions(mlflow, place, name) if have.digest == digest]
-        version = found[-1] if found else records.add_version(mlflow, name, digest, home, upload=is_server(place))
-        _tag_verdicts(mlflow, place, name, version, digest)
-        mlflow.set_registered_model_alias(name, alias, version)
-        return next(have for have in _versions(mlflow, place, name) if have.version == version)
+                registry.write_note(known, "verdicts", verdict.judge, verdict.to_text())
+        for title, text in (documents or {}).items():
+            registry.write_note(known, "documents", title, text)
+        if not (alias == CHALLENGER and CHAMPION in known.aliases):
+            _point(registry, known, alias)
+        found = _version(registry, name, version)
+        return replace(found, uri=uri) if Path(uri).is_dir() else found  # another machine may have registered it first
 
 
 def find(name: str, alias: str = "", *, version: str = "", digest: str = "") -> Registered | None:
@@ -89,12 +107,19 @@ def find(name: str, alias: str = "", *, version: str = "", digest: str = "") -> 
     """
     if sum(map(bool, (alias, version, digest))) != 1:
         raise ConfigurationError("give exactly one of alias, version and digest to find a registered model")
-    matching = [
-        known
-        for known in versions(name)
-        if alias in known.aliases or known.version == str(version) or known.digest == digest
-    ]
-    return matching[-1] if matching else None
+    for known in versions(name):
+        if alias in known.aliases or known.version == str(version) or known.digest == digest:
+            return known
+    return None
+
+
+def names() -> list[str]:
+    """The names of all registered models, sorted.
+
+    Raises:
+        StateError: The registry is corrupt, of another version, or out of reach.
+    """
+    return open_registry(settings())[0].names()
 
 
 def versions(name: str) -> list[Registered]:
@@ -104,28 +129,29 @@ def versions(name: str) -> list[Registered]:
         ConfigurationError: The name is not allowed.
         StateError: The registry is corrupt, of another version, or out of reach.
     """
-    _check_name(name)
-    place = settings()
-    if is_unused(place):
-        return []
-    with reading(place.registry_uri) as mlflow:
-        return _versions(mlflow, place, name)
+    check_name(name)
+    return open_registry(settings())[0].versions(name)
 
 
 def set_alias(name: str, version: str, alias: str) -> None:
     """Points an alias at a version; what it pointed at before is no longer found by it.
 
+    A new champion is no challenger any more, and the champion before it becomes `archived`: an alias points at one
+    version, so that is the one to go back to.
+
     Raises:
         ConfigurationError: There is no such version, or the alias is not allowed.
         StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
+    check_name(name)
     _check_alias(alias)
-    known = [known.version for known in versions(name)]
+    registry, _ = open_registry(settings())
+    known = {known.version: known for known in registry.versions(name)}
     if version not in known:
         has = ", ".join(known) or "none"
         raise ConfigurationError(f"{name} has no version {version!r} in the registry; it has: {has}")
-    with writing(settings()) as mlflow:
-        mlflow.set_registered_model_alias(name, alias, version)
+    with registry.exclusive():
+        _point(registry, known[version], alias)
 
 
 def remove_alias(name: str, alias: str) -> None:
@@ -135,18 +161,31 @@ def remove_alias(name: str, alias: str) -> None:
         StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
     if find(name, alias) is not None:
-        with writing(settings()) as mlflow:
-            mlflow.delete_registered_model_alias(name, alias)
+        registry, _ = open_registry(settings())
+        with registry.exclusive():
+            registry.unpoint(name, alias)
 
 
 def verdicts(name: str, digest: str) -> list[Verdict]:
-    """The verdicts kept with a registered package.
+    """The verdicts kept with a registered package, by judge.
 
     Raises:
         VerdictError: A kept verdict cannot be read.
+        StateError: The registry is corrupt, of another version, or out of reach.
     """
-    _check_name(name)
-    return _kept_verdicts(settings(), name, digest)
+    check_name(name)
+    kept = open_registry(settings())[0].notes(name, "verdicts", digest).get(digest, {})
+    return [Verdict.from_text(kept[judge], f"the verdict of {judge} on {name} {digest[:19]}") for judge in sorted(kept)]
+
+
+def documents(name: str, digest: str) -> dict[str, str]:
+    """The documents kept with a registered package, by name: `model_card`, `datasheet` (Markdown).
+
+    Raises:
+        StateError: The registry is corrupt, of another version, or out of reach.
+    """
+    check_name(name)
+    return open_registry(settings())[0].notes(name, "documents", digest).get(digest, {})
 
 
 def keep_verdict(name: str, verdict: Verdict) -> None:
@@ -161,10 +200,9 @@ def keep_verdict(name: str, verdict: Verdict) -> None:
         raise VerdictError(
             f"{name} has no registered package {verdict.model_digest}; register it before keeping verdicts"
         )
-    place = settings()
-    with writing(place) as mlflow:
-        _keep_verdict(place, name, verdict)
-        _tag_verdicts(mlflow, place, name, known.version, known.digest)
+    registry, _ = open_registry(settings())
+    with registry.exclusive():
+        registry.write_note(known, "verdicts", verdict.judge, verdict.to_text())
 
 
 def copy_package(known: Registered, folder: Path) -> None:
@@ -178,15 +216,15 @@ def copy_package(known: Registered, folder: Path) -> None:
         OSError: The package is gone, or cannot be read.
         StateError: The server is out of reach, or has no such package.
     """
-    place = settings()
-    if Path(known.uri).is_dir() or not is_server(place):
-        shutil.copytree(known.uri, folder, dirs_exist_ok=True)
-        return
-    with reading(place.registry_uri) as mlflow:
-        records.download(mlflow, known, folder)
+    open_registry(settings())[1].copy(known, folder)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuses a name that could not be a folder's.
+
+    Raises:
+        ConfigurationError: It is not allowed.
+    """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"model name {name!r}: letters, digits, dots, dashes and underscores are allowed")
 
@@ -206,41 +244,24 @@ def _digest_of(package: Path | str) -> str:
         raise PackageError(f"the model cannot be registered: {error}") from None
 
 
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+def _version(registry: Registry, name: str, version: str) -> Registered:
+    for known in registry.versions(name):
+        if known.version == version:
+            return known
+    raise StateError(f"{name} version {version} went away while it was registered; register it again")
 
 
-def _verdicts_home(place: Settings, name: str, digest: str) -> Path:
-    return place.registry_home / "verdicts" / name / _hex(digest)
-
-
-def _keep_package(place: Settings, package: Path | str, name: str, digest: str) -> Path:
-    """Copies a package into the registry, whole or not at all; what is there already is kept if it is unharmed."""
-    target = place.registry_home / "packages" / name / _hex(digest)
-    if target.is_dir() and any(target.iterdir()) and package_digest(target) == digest:
-        return target
-    with atomic.directory(target) as folder:
-        shutil.copytree(package, folder, dirs_exist_ok=True)
-        copied = package_digest(folder)
-        if copied != digest:
-            raise PackageError(
-                f"package {package} changed while it was copied ({copied}, was {digest}); register it again"
-            )
-    return target
-
-
-def _keep_verdict(place: Settings, name: str, verdict: Verdict) -> None:
-    verdict.write(_verdicts_home(place, name, verdict.model_digest) / f"{verdict.judge}.json")
-
-
-def _kept_verdicts(place: Settings, name: str, digest: str) -> list[Verdict]:
-    return [Verdict.read(file) for file in sorted(_verdicts_home(place, name, digest).glob("*.json"))]
-
-
-def _tag_verdicts(mlflow: "MlflowClient", place: Settings, name: str, version: str, digest: str) -> None:
-    for verdict in _kept_verdicts(place, name, digest):
-        mlflow.set_model_version_tag(name, version, f"{records.VERDICT_TAG}{verdict.judge}", verdict.outcome)
-
-
-def _versions(mlflow: "MlflowClient", place: Settings, name: str) -> list[Registered]:
-    return records.read_versions(mlflow, name, place.registry_home / "packages")
+def _point(registry: Registry, known: Registered, alias: str) -> None:
+    """Points an alias; for a champion in an order in which a process may be killed anywhere, and run again."""
+    if alias != CHAMPION:
+        registry.point(known.name, alias, known.version)
+        return
+    has = {held: other.version for other in registry.versions(known.name) for held in other.aliases}
+    before = has.get(CHAMPION)
+    if before not in {None, known.version}:
+        registry.point(known.name, ARCHIVED, str(before))
+    registry.point(known.name, CHAMPION, known.version)
+    if has.get(CHALLENGER) == known.version:
+        registry.unpoint(known.name, CHALLENGER)
+    if before in {None, known.version} and has.get(ARCHIVED) == known.version:
+        registry.unpoint(known.name, ARCHIVED)

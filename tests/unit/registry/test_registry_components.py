@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from fairlead.errors import ConfigurationError, PackageError, VerdictError
+from fairlead.errors import ConfigurationError, SourceError, VerdictError
 from fairlead.registry import store
 from fairlead.registry.fetch_model.component import fetch_model as fetch_component
 from fairlead.registry.fetch_model.task import fetch_model
 from fairlead.registry.register_model.component import register_model as register_component
-from fairlead.registry.register_model.task import register_model
+from fairlead.registry.register_model.task import register_model, run_of
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
@@ -50,18 +50,6 @@ def test_a_policy_with_an_unknown_judge_is_refused(package: Path, tmp_path: Path
         register_model(package, "flights", {"registration": ["evaluate"]}, [], tmp_path / "registered.json")
 
 
-@pytest.mark.parametrize("by", ["champion", "1", "digest"])
-def test_a_model_is_fetched_by_alias_version_or_digest(package: Path, tmp_path: Path, by: str) -> None:
-    """The copy is the package, and replaces what an earlier try left."""
-    digest = store.register(package, "flights").digest
-    store.set_alias("flights", "1", "champion")
-    (tmp_path / "fetched").mkdir()
-    (tmp_path / "fetched" / "left").write_text("over")
-    done = fetch_model(tmp_path / "fetched", "flights", digest if by == "digest" else by)
-    assert (done.found, done.version, done.digest) == (True, "1", digest)
-    assert package_digest(tmp_path / "fetched") == digest
-
-
 def test_no_model_is_an_empty_folder(tmp_path: Path) -> None:
     """That there is no champion yet is no error."""
     done = fetch_model(tmp_path / "fetched", "flights")
@@ -69,28 +57,56 @@ def test_no_model_is_an_empty_folder(tmp_path: Path) -> None:
     assert list((tmp_path / "fetched").iterdir()) == []
 
 
-def test_a_tampered_or_missing_package_is_not_fetched(package: Path, tmp_path: Path) -> None:
-    """What is fetched is what was registered, or nothing."""
-    uri = Path(store.register(package, "flights", alias="champion").uri)
-    (uri / "fairlead" / "package.json").write_text("{}")
-    with pytest.raises(PackageError, match="is not what was registered"):
-        fetch_model(tmp_path / "fetched", "flights")
-    uri.rename(tmp_path / "gone")
-    with pytest.raises(PackageError, match="cannot be read"):
-        fetch_model(tmp_path / "fetched", "flights")
-    assert not (tmp_path / "fetched").exists()
+def test_documents_are_kept_or_refused(package: Path, tmp_path: Path) -> None:
+    """Model card and datasheet go into the registry; one that cannot be read stops the registration."""
+    card = tmp_path / "card.md"
+    card.write_text("# Tiny", encoding="utf-8")
+    policy: dict[str, list[str]] = {"registration": []}
+    done = register_model(package, "flights", policy, [], tmp_path / "registered.json", {"model_card": card})
+    assert store.documents("flights", done.digest) == {"model_card": "# Tiny"}
+    with pytest.raises(SourceError, match="cannot be kept with the model"):
+        register_model(package, "flights", policy, [], tmp_path / "r.json", {"datasheet": tmp_path / "none.md"})
+    assert not (tmp_path / "r.json").exists()
 
 
-def test_the_components_return_what_they_promise(package: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "run"),
+    [
+        (
+            "{home}/runs/flights/20261121-101530-1a2b/artifacts/x/register-model/registered",
+            "flights/20261121-101530-1a2b",
+        ),
+        ("/minio/mlpipeline/v2/artifacts/flights/6f0c-11/register-model/registered", "flights/6f0c-11"),
+        ("/s3/bucket/prefix/v2/artifacts/flights/6f0c-11/8/register-model/registered", "flights/6f0c-11"),
+        ("/somewhere/registered", ""),
+        ("/minio/v2/artifacts", ""),
+    ],
+)
+def test_the_run_is_read_from_the_path(path: str, run: str, own_state: Path) -> None:
+    """As the local runner and as Kubeflow Pipelines lay artifacts out; elsewhere it is not recorded."""
+    assert run_of(path.format(home=own_state)) == run
+
+
+def test_the_components_return_what_they_promise(package: Path, tmp_path: Path, own_state: Path) -> None:
     """Outputs by name and metadata on artifacts."""
     model = dsl.Model(uri=str(tmp_path / "fetched"))
     assert fetch_component.python_func(model, "flights") == (False, "", "")
     assert model.metadata["found"] is False
     digest = package_digest(package)
     verdict = dsl.Artifact(uri=str(_verdict(tmp_path, "evaluation", digest)))
-    registered = dsl.Artifact(uri=str(tmp_path / "registered"))
-    policy = {"registration": ["evaluation"]}
-    outputs = register_component.python_func(dsl.Model(uri=str(package)), "flights", policy, registered, verdict)
+    load = dsl.Artifact(uri=str(_verdict(tmp_path, "load", digest)))
+    (tmp_path / "datasheet.md").write_text("# Rows")
+    registered = dsl.Artifact(uri=str(own_state / "runs" / "flights" / "r1" / "registered"))
+    policy = {"registration": ["evaluation", "load"]}
+    outputs = register_component.python_func(
+        dsl.Model(uri=str(package)), "flights", policy, registered, evaluation=verdict, load=load,
+        datasheet=dsl.Markdown(uri=str(tmp_path / "datasheet.md")),
+    )  # fmt: skip
     assert outputs == ("1", digest)
+    (known,) = store.versions("flights")
+    assert known.verdicts == {"evaluation": "approved", "load": "approved"}
+    assert known.lineage["run"] == "flights/r1"
+    assert store.documents("flights", digest) == {"datasheet": "# Rows"}
     assert registered.metadata["version"] == "1"
     assert fetch_component.python_func(model, "flights", "challenger") == (True, "1", digest)
+    assert fetch_component.python_func(model, "flights", digest=digest) == (True, "1", digest)

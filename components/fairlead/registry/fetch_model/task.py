@@ -25,13 +25,14 @@ class FetchedModel:
     digest: str = ""
 
 
-def fetch_model(package: Path | str, name: str, alias: str = store.CHAMPION) -> FetchedModel:
+def fetch_model(package: Path | str, name: str, alias: str = store.CHAMPION, digest: str = "") -> FetchedModel:
     """Copies a registered package.
 
     Args:
         package: The folder to make; it stays empty where there is no such model.
         name: The model's name in the registry.
         alias: What points at the version, such as `champion`; or a version, such as `3`; or `sha256:…`, a digest.
+        digest: The digest of the version; where it is given, the alias does not matter.
 
     Returns:
         What was found.
@@ -41,7 +42,7 @@ def fetch_model(package: Path | str, name: str, alias: str = store.CHAMPION) -> 
         ConfigurationError: The name is not allowed.
         StateError: The registry is corrupt, of another version, or out of reach.
     """
-    known = _find(name, alias)
+    known = _find(name, digest or alias)
     with atomic.directory(package) as folder:
         if known is not None:
             _copy(known, folder)

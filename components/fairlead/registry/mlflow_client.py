@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.errors import ConfigurationError, StateError
-from fairlead.settings import Settings
+from fairlead.registry.lock import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sqlalchemy.engine import URL
-
-WAIT_SECONDS = 120.0
-"""How long a writer waits for another; registering one package takes a few seconds, more where it is uploaded."""
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -30,23 +27,39 @@ _ENVIRONMENT = {
 }
 
 
-def is_server(place: Settings) -> bool:
+def is_server(uri: str) -> bool:
     """Whether the registry is a server, which keeps packages itself, and not a database beside our files."""
-    return _address(place.registry_uri).drivername in {"http", "https"}
+    return uri.startswith(("http://", "https://"))
 
 
-def is_unused(place: Settings) -> bool:
+def is_file(uri: str) -> bool:
+    """Whether the registry is an SQLite file, beside which other files of ours can lie."""
+    return sqlite_file(uri) is not None
+
+
+def is_unused(uri: str) -> bool:
     """Whether nothing was ever registered: there is no SQLite file yet, and asking must not make one."""
-    file = _sqlite_file(place.registry_uri)
+    file = sqlite_file(uri)
     return file is not None and not file.exists()
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The SQLite file that an address names; None for a server, another database, and one in memory.
+
+    Looked at without SQLAlchemy, whose import takes half a second: deployments ask for verdicts, which are files.
+    """
+    scheme, separator, path = uri.partition(":///")
+    found = separator and scheme.partition("+")[0] == "sqlite" and path.partition("?")[0] not in {"", ":memory:"}
+    return Path(path.partition("?")[0]).absolute() if found else None
+
+
 @contextmanager
-def reading(uri: str) -> "Iterator[MlflowClient]":
+def reading(uri: str, token: str = "") -> "Iterator[MlflowClient]":
     """Opens the registry.
 
     Args:
         uri: MLflow's address; an SQLite file that does not exist is made.
+        token: What a server demands; MLflow takes it from the environment alone.
 
     Yields:
         The client.
@@ -56,6 +69,8 @@ def reading(uri: str) -> "Iterator[MlflowClient]":
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if token:
+        os.environ["MLFLOW_TRACKING_TOKEN"] = token
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's uses of SQLAlchemy 2.1
         from mlflow import MlflowClient
@@ -72,24 +87,24 @@ def reading(uri: str) -> "Iterator[MlflowClient]":
 
 
 @contextmanager
-def writing(place: Settings) -> "Iterator[MlflowClient]":
-    """Opens the registry when no other process writes to it; the file is made, whole or not at all, if there is none.
+def writing(uri: str, home: Path) -> Iterator[None]:
+    """Keeps other writers out; the SQLite file is made, whole or not at all, if there is none.
 
     Args:
-        place: Whose registry.
+        uri: The registry's address.
+        home: Where the lock is, if the registry is not a file.
 
     Yields:
-        The client.
+        Nothing.
 
     Raises:
         StateError: As for `reading`; or another process held it for WAIT_SECONDS, or its folder cannot be written to.
     """
-    file = _sqlite_file(place.registry_uri)
-    with _locked(file.parent if file else place.registry_home):
+    file = sqlite_file(uri)
+    with locked(file.parent if file else home):
         if file and not file.exists():
             _make(file)
-        with reading(place.registry_uri) as client:
-            yield client
+        yield
 
 
 def _make(file: Path) -> None:
@@ -102,28 +117,6 @@ def _make(file: Path) -> None:
         (Path(folder) / file.name).replace(file)
 
 
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(home / "registry.lock", timeout=WAIT_SECONDS)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise StateError(
-            f"another process has held the registry {home} for {WAIT_SECONDS:.0f} s; wait for it, or end it"
-        ) from None
-    except OSError as error:
-        raise StateError(
-            f"the registry {home} cannot be written to: {error}; set FAIRLEAD_HOME to a folder that can"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _address(uri: str) -> "URL":
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -132,15 +125,10 @@ def _address(uri: str) -> "URL":
         return make_url(uri)
     except ArgumentError:
         raise ConfigurationError(
-            f"tracking_uri is {uri!r}; an SQLite file (sqlite:////absolute/path/mlflow.db), a database or a server "
-            "(http://mlflow:5000) is allowed: set FAIRLEAD_TRACKING_URI, or unset it"
+            f"the registry's address is {uri!r}; an SQLite file (sqlite:////absolute/path/mlflow.db), a database, an "
+            "MLflow server (http://mlflow:5000) or a Kubeflow Model Registry (model-registry+https://host:443) is "
+            "allowed: set FAIRLEAD_REGISTRY_URI, or unset it"
         ) from None
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    address = _address(uri)
-    is_file = address.get_backend_name() == "sqlite" and address.database not in {None, "", ":memory:"}
-    return Path(str(address.database)).absolute() if is_file else None
 
 
 def _unusable(uri: str, error: Exception) -> StateError:
@@ -160,5 +148,5 @@ def _unusable(uri: str, error: Exception) -> StateError:
     elif "database schema" in str(error):
         advice = "If a newer MLflow wrote it, use the fairlead that brings that MLflow"
     else:
-        advice = "If it is a server, see that it runs and that FAIRLEAD_TRACKING_URI is its address"
+        advice = "If it is a server, see that it runs and that FAIRLEAD_REGISTRY_URI is its address"
     return StateError(f"{told}\n{advice}")
