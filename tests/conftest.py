@@ -1,10 +1,13 @@
 """What every test gets: state of its own, and an environment in which no setting of the developer's leaks in."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+QUIET = ("FAIRLEAD_TRACKING", "FAIRLEAD_ENERGY")  # a process beside each training; its own tests ask for it
 
 settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("fairlead")
@@ -15,6 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate-golden", action="store_true", help="write the golden files anew, then compare")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def session_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give fixtures that several tests share a state folder too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIRLEAD_HOME", str(tmp_path_factory.mktemp("state") / ".fairlead"))
+        for name in QUIET:
+            patch.setenv(name, "false")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a state folder of its own and take every FAIRLEAD_ variable of the developer's away."""
@@ -22,6 +35,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     home = tmp_path / ".fairlead"
     monkeypatch.setenv("FAIRLEAD_HOME", str(home))
+    for name in QUIET:
+        monkeypatch.setenv(name, "false")
     return home
 
 

@@ -8,12 +8,15 @@ import datetime as dt
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fairlead_serving.errors import RequestInvalidError, StartupError
-from fairlead_serving.package import Manifest
+from fairlead_serving.package import Manifest, ModelInput
+from fairlead_serving.pictures import DATATYPES as IMAGE_DATATYPES
+from fairlead_serving.pictures import read_image
 
 LONGEST_TEXT = 1024
 INT64 = 2**63
@@ -81,12 +84,20 @@ class Kind:
         read: Reads one JSON value.
         datatypes: The V2 tensor datatypes that may carry it.
         datatype: The one that the model's metadata names.
+        image: Height, width and channels, where it is an image.
     """
 
     name: str
     read: Callable[[Any], Any]
     datatypes: frozenset[str]
     datatype: str
+    image: tuple[int, ...] = ()
+
+
+def _kind_of(item: ModelInput) -> "Kind":
+    if item.kind == "image":
+        return Kind("image", read_image, IMAGE_DATATYPES, "BYTES", item.shape)
+    return NUMBER if item.kind == "numeric" else TEXT
 
 
 TEXT = Kind("string", _text, frozenset({"BYTES"}), "BYTES")
@@ -117,7 +128,12 @@ class Schema:
     @classmethod
     def of_inputs(cls, manifest: Manifest) -> "Schema":
         """The schema of a package whose requests hold the model's inputs themselves."""
-        return cls({i.name: NUMBER if i.kind == "numeric" else TEXT for i in manifest.inputs})
+        return cls({i.name: _kind_of(i) for i in manifest.inputs})
+
+    @cached_property
+    def only_image(self) -> str:
+        """The name of the only field, where that is an image: then a V1 instance may be the image alone."""
+        return next(iter(self.fields)) if len(self.fields) == 1 and next(iter(self.fields.values())).image else ""
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> "Schema":

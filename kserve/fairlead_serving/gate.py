@@ -197,7 +197,7 @@ class Gate:
 
     async def _take_feedback(self, exchange: Exchange) -> Result:
         body = await read_body(exchange.receive, exchange.headers, self._limits.body_bytes, self._limits.body_seconds)
-        feedback = requests.read_feedback(body)
+        feedback = requests.read_feedback(body, self._model.package.manifest.task)
         if self._feedback is None:
             raise NotServedError("this server keeps no feedback; start it with --predictions")
         if not self._feedback.offer(feedback):

@@ -26,7 +26,10 @@ CONTENTS = {
     "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents", "INT64": "int64_contents",
     "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents", "UINT64": "uint64_contents",
 }  # fmt: skip
-OUTPUT_CONTENTS = {"FP32": "fp32_contents", "FP64": "fp64_contents", "BOOL": "bool_contents", "INT64": "int64_contents"}
+OUTPUT_CONTENTS = {
+    "FP32": "fp32_contents", "FP64": "fp64_contents", "BOOL": "bool_contents", "INT64": "int64_contents",
+    "BYTES": "bytes_contents",
+}  # fmt: skip
 logger = logging.getLogger(__name__)
 
 
@@ -117,11 +120,13 @@ class FairleadServicer(InferenceServicer):  # type: ignore[misc] # kserve is unt
         )
         for name, values in answer.outputs.items():
             datatype = tensors.datatype_of(values)
-            output = response.outputs.add(name=name, datatype=datatype, shape=[len(values)])
+            output = response.outputs.add(name=name, datatype=datatype, shape=values.shape)
             if raw:
                 response.raw_output_contents.append(tensors.write_raw(values))
             else:
-                getattr(output.contents, OUTPUT_CONTENTS[datatype]).extend(values.tolist())
+                flat = values.ravel().tolist()
+                plain = [text.encode() for text in flat] if datatype == "BYTES" else flat
+                getattr(output.contents, OUTPUT_CONTENTS[datatype]).extend(plain)
         return response
 
     def _ready(self) -> bool:
@@ -135,9 +140,7 @@ def _tensor(entry: Any, raw: bytes | None) -> Tensor:
     if entry.datatype not in CONTENTS:
         raise RequestInvalidError(f"input {entry.name!r} of datatype {entry.datatype} must be sent as raw contents")
     values = list(getattr(entry.contents, CONTENTS[entry.datatype]))
-    if entry.datatype == "BYTES":
-        values = [tensors.decode_text(entry.name, value) for value in values]
-    elif entry.datatype in ("FP32", "FP64"):  # NaN is the missing value, as in raw contents
+    if entry.datatype in ("FP32", "FP64"):  # NaN is the missing value, as in raw contents
         values = [None if value != value else value for value in values]  # noqa: PLR0124
     return Tensor(entry.name, entry.datatype, list(entry.shape), values)
 

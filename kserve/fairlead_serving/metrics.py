@@ -4,8 +4,10 @@
                                                                       code is the HTTP status, also for gRPC
     fairlead_request_seconds{model, version, protocol}                histogram: from the request's head to its answer
     fairlead_requests_in_flight{model, version}                       gauge
-    fairlead_prediction{model, version}                               histogram of the probabilities; its count is the
-                                                                      number of rows predicted
+    fairlead_prediction{model, version}                               histogram of the probabilities (of several classes
+                                                                      the highest), or of the numbers; its count is
+                                                                      the number of rows predicted
+    fairlead_predicted_class_total{model, version, class}             rows by the class that was decided
     fairlead_feature_lookups_total{model, version, view, outcome}     rows by outcome: fresh, stale, future, missing
     fairlead_feature_age_seconds{model, version, view}                histogram: prediction time minus feature time
     fairlead_feature_lookup_seconds{model, version}                   histogram: one call of the online store
@@ -37,13 +39,20 @@ class ServingMetrics:
         registry: Where they are registered.
         model: The name under which the model is served.
         digest: The package's digest.
+        buckets: Of the histogram of predictions.
+        classes: Of a model of several classes; other outcomes count as `other`.
     """
 
-    def __init__(self, registry: CollectorRegistry, model: str, digest: str) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, model: str, digest: str, buckets: Iterable[float] = TWENTIETHS,
+        classes: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self.registry, self.model, self.version = registry, model, short(digest)
         self._requests = self._counter("requests", "Answered requests", ("protocol", "code"))
         self._seconds = self._histogram("request_seconds", "From head to answer", SECONDS, ("protocol",))
-        self._prediction = self._histogram("prediction", "Probabilities", TWENTIETHS).labels(model, self.version)
+        self._prediction = self._histogram("prediction", "Predictions", buckets).labels(model, self.version)
+        decided = self._counter("predicted_class", "Rows by decision", ("class",)) if classes else None
+        self._classes = {name: decided.labels(model, self.version, name) for name in classes} if decided else {}
         self._lookups = self._counter("feature_lookups", "Rows by view and outcome", ("view", "outcome"))
         self._ages = self._histogram("feature_age_seconds", "Prediction time minus feature time", AGES, ("view",))
         self._store = self._histogram("feature_lookup_seconds", "One online read", SECONDS).labels(model, self.version)
@@ -64,10 +73,12 @@ class ServingMetrics:
         child[0].inc()
         child[1].observe(seconds)
 
-    def predictions(self, probabilities: Iterable[float]) -> None:
-        """Counts the probabilities of a request."""
-        for probability in probabilities:
-            self._prediction.observe(probability)
+    def predictions(self, values: Iterable[float], classes: Iterable[str] = ()) -> None:
+        """Counts the predictions of a request: probabilities or numbers, and the classes that were decided."""
+        for value in values:
+            self._prediction.observe(value)
+        for name, rows in Tally(classes).items() if self._classes else ():
+            self._classes[name].inc(rows)
 
     def lookups(self, view: str, outcomes: Tally[str], ages: Iterable[float]) -> None:
         """Counts what one view of the online store had for the rows of a request.
@@ -87,9 +98,12 @@ class ServingMetrics:
         """Records how long one call of the online store took."""
         self._store.observe(seconds)
 
-    def feedback(self, outcome: int) -> None:
-        """Counts one reported outcome."""
-        self._feedback.labels(self.model, self.version, str(outcome)).inc()
+    def feedback(self, outcome: float | str) -> None:
+        """Counts one reported outcome: 0 or 1, a class, or any number as `number`."""
+        if self._classes:
+            outcome = outcome if outcome in self._classes else "other"
+        known = outcome if isinstance(outcome, int | str) else "number"
+        self._feedback.labels(self.model, self.version, str(known)).inc()
 
     def log_rows(self, log: str, result: str, rows: int) -> None:
         """Counts rows of a log (`predictions` or `feedback`) that were `written` or `dropped`."""

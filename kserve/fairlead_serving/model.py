@@ -1,13 +1,13 @@
 """The served model, as kserve knows it: `preprocess` makes inputs, `predict` runs ONNX, `postprocess` logs and decides.
 
-Small queries are predicted on the event loop, where they take some tens of microseconds; large ones, and all reading
-of features, go to threads, so that health checks are always answered.
+Small queries of tables are predicted on the event loop, where they take some tens of microseconds; large ones, images,
+and all reading of features, go to threads, so that health checks are always answered.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 from kserve.model import Model
 
+from fairlead_serving.answers import Answers
 from fairlead_serving.batching import QueryGatherer
 from fairlead_serving.errors import PredictionInvalidError, RequestInvalidError, UnavailableError
 from fairlead_serving.fields import Schema
 from fairlead_serving.metrics import ServingMetrics, short
-from fairlead_serving.package import InputInvalidError, ModelPackage
+from fairlead_serving.package import InputInvalidError, ModelInput, ModelPackage
+from fairlead_serving.pictures import remember
 from fairlead_serving.prediction_log import JsonLinesLog
 from fairlead_serving.query import Answer, Inputs, Query, Scored
 from fairlead_serving.transformer import FeatureTransformer
@@ -48,7 +50,9 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         super().__init__(name)
         self.package, self.metrics, self.log = package, metrics, log
         self.version = short(package.digest)
-        self.schema = Schema.of_inputs(package.manifest)
+        self.schema, self.answers = Schema.of_inputs(package.manifest), Answers(package.manifest)
+        self._images = [item.name for item in package.manifest.images]
+        self._rows_on_loop = 0 if self._images else ROWS_ON_LOOP
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="predict")
         self._transformer: FeatureTransformer | None = None
         self._gatherer: QueryGatherer | None = None
@@ -66,8 +70,7 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         if transformer is not None:
             self._transformer, self.schema = transformer, transformer.schema
             self._gatherer = QueryGatherer(transformer.transform, self._executor, ROWS_AT_ONCE)
-        columns = {item.name: [None] for item in self.package.manifest.inputs}
-        self._run(Inputs(columns, 1))
+        self._run(Inputs({item.name: _anything(item) for item in self.package.manifest.inputs}, 1))
         self.ready = True
 
     def load(self) -> bool:
@@ -90,7 +93,7 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
 
     async def predict(self, payload: Scored, headers: Any = None, response_headers: Any = None) -> Scored:  # noqa: ARG002
         """Runs the model on the inputs."""
-        if payload.inputs.rows <= ROWS_ON_LOOP:
+        if payload.inputs.rows <= self._rows_on_loop:
             payload.outputs = self._run(payload.inputs)
         else:
             payload.outputs = await self._in_thread(partial(self._run_in_parts, payload.inputs))
@@ -99,17 +102,23 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
 
     async def postprocess(self, result: Scored, headers: Any = None, response_headers: Any = None) -> Answer:  # noqa: ARG002
         """Logs and counts the prediction, and adds the decision."""
-        if self.log is not None:
-            self.log.offer(result, result.inputs.rows)
-        manifest = self.package.manifest
-        probabilities = result.outputs[manifest.outputs[0]]
-        if result.inputs.rows <= ROWS_ON_LOOP:
-            self.metrics.predictions(probabilities.tolist())
+        outputs = self.answers.decide(result.outputs)
+        if result.inputs.rows <= self._rows_on_loop:
+            self._record(result, outputs)
         else:
-            await self._in_thread(partial(self.metrics.predictions, probabilities.tolist()))
-        outputs = {**result.outputs, manifest.label: probabilities >= manifest.threshold}
+            await self._in_thread(partial(self._record, result, outputs))
         wanted = result.query.wanted
         return Answer(result.query, outputs if wanted is None else {name: outputs[name] for name in wanted})
+
+    def _record(self, result: Scored, outputs: Mapping[str, np.ndarray]) -> None:
+        """Logs and counts a prediction. Of images the log gets digests: they would fill its queue and the disk."""
+        if self.log is not None:
+            if self._images:
+                digests = {name: remember(result.inputs.columns[name]) for name in self._images}
+                result.inputs.columns = {**result.inputs.columns, **digests}
+            self.log.offer(result, result.inputs.rows)
+        classes = outputs[self.package.manifest.label].tolist() if self.package.manifest.classes else ()
+        self.metrics.predictions(self.answers.observed(outputs).tolist(), classes)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The fields of a request, as V2 model metadata."""
@@ -117,8 +126,7 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """The outputs, as V2 model metadata."""
-        outputs = [{"name": name, "datatype": "FP32", "shape": [-1]} for name in self.package.manifest.outputs]
-        return [*outputs, {"name": self.package.manifest.label, "datatype": "BOOL", "shape": [-1]}]
+        return self.answers.describe()
 
     async def _inputs(self, query: Query) -> Inputs:
         if self._gatherer is None or self._transformer is None:
@@ -141,7 +149,7 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         except InputInvalidError as error:
             raise RequestInvalidError(str(error)) from None
         for name, values in outputs.items():
-            if values.shape != (inputs.rows,) or not np.isfinite(values).all():
+            if values.shape != self.answers.shape(inputs.rows) or not np.isfinite(values).all():
                 raise PredictionInvalidError(
                     f"the model answered {name} of shape {list(values.shape)} with {int((~np.isfinite(values)).sum())} "
                     f"values that are no number, for {inputs.rows} rows; this model is broken"
@@ -149,10 +157,17 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         return outputs
 
     def _check_outputs(self, query: Query) -> None:
-        known = (*self.package.manifest.outputs, self.package.manifest.label)
         for name in query.wanted or ():
-            if name not in known:
-                raise RequestInvalidError(f"there is no output {name[:80]!r}; the model has {', '.join(known)}")
+            if name not in self.answers.names:
+                known = ", ".join(self.answers.names)
+                raise RequestInvalidError(f"there is no output {name[:80]!r}; the model has {known}")
+
+
+def _anything(item: ModelInput) -> Any:
+    """A column of one row that any model takes; one of another kind than ours may not know missing numbers."""
+    if item.kind == "image":
+        return np.zeros((1, *item.shape), np.uint8)
+    return [0.0] if item.kind == "numeric" else [None]
 
 
 def _transform_in_parts(transformer: FeatureTransformer, query: Query) -> Inputs:

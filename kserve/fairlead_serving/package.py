@@ -4,7 +4,6 @@ A package is a folder that MLflow reads as an ONNX model, plus `fairlead/package
 Its identity is the digest of its contents.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fairlead_serving.identity import PackageInvalidError, package_digest
 from fairlead_serving.images import read_images
 from fairlead_serving.inputs import InputInvalidError
 
@@ -30,10 +30,6 @@ OUTPUTS = {"binary": "probability", "multiclass": "probability", "regression": "
 """The tasks, and the output of each: `probability` is (N,) for binary and (N, K) for multiclass; the others (N,)."""
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
-
-
-class PackageInvalidError(ValueError):
-    """A package is incomplete, of another format, or not the one that its digest names."""
 
 
 @dataclass(frozen=True)
@@ -144,30 +140,6 @@ def _known_task(task: str) -> str:
     if task not in OUTPUTS:
         raise ValueError(f"task {task!r}; this version knows {', '.join(OUTPUTS)}")
     return task
-
-
-def package_digest(path: Path | str) -> str:
-    """Computes a package's identity.
-
-    Args:
-        path: The package's folder.
-
-    Returns:
-        `sha256:` and the digest over the sorted relative paths and digests of all files.
-
-    Raises:
-        PackageInvalidError: There is no folder at the path, or it holds no file.
-    """
-    root = Path(path)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
-    if not files:
-        raise PackageInvalidError(f"no model package at {path}; give the folder that export_model wrote")
-    whole = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        whole.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
-    return f"sha256:{whole.hexdigest()}"
 
 
 @dataclass

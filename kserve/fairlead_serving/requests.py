@@ -1,9 +1,9 @@
 """Requests and answers as they are written: V1 and V2 over REST, and feedback.
 
-V1  {"instances": [{field: value, …}, …]}
+V1  {"instances": [{field: value, …}, …]}; of a model of one image also {"instances": [{"b64": "…"}, …]}
 V2  {"inputs": [{"name", "shape", "datatype", "data"}, …], "outputs"?, "id"?, "parameters"?}, where `data` may instead
     follow the JSON as raw bytes (`binary_data_size`, header Inference-Header-Content-Length)
-feedback  {"request_id": …, "row": 0, "outcome": 0 or 1}
+feedback  {"request_id": …, "row": 0, "outcome": 0 or 1, or the class, or the number}
 """
 
 import time
@@ -15,7 +15,7 @@ import orjson
 
 from fairlead_serving import tensors
 from fairlead_serving.errors import RequestInvalidError
-from fairlead_serving.fields import INT64, Schema, shorten
+from fairlead_serving.fields import INT64, LARGEST, LONGEST_TEXT, Schema, shorten
 from fairlead_serving.query import Answer, Query
 from fairlead_serving.tensors import Tensor
 
@@ -80,6 +80,8 @@ def read_v1(body: bytes, schema: Schema, request_id: str, maximum_rows: int) -> 
     if type(instances) is not list:
         raise RequestInvalidError(f"'instances' is {shorten(instances)}; send an array of objects, one per row")
     rows = tensors.check_rows(len(instances), maximum_rows)
+    if schema.only_image:
+        instances = [_named(instance, schema.only_image) for instance in instances]
     for row, instance in enumerate(instances):
         if type(instance) is not dict:
             raise RequestInvalidError(f"instances[{row}] is {shorten(instance)}; send an object of field: value")
@@ -87,6 +89,12 @@ def read_v1(body: bytes, schema: Schema, request_id: str, maximum_rows: int) -> 
             schema.check_names(instance, f"instances[{row}]")
     columns = {name: schema.read(name, [instance[name] for instance in instances]) for name in schema.fields}
     return Query("v1", request_id, columns, rows)
+
+
+def _named(instance: Any, name: str) -> Any:
+    """Gives an image that is an instance by itself its field's name."""
+    alone = type(instance) in (str, list) or (type(instance) is dict and instance.keys() == {"b64"} and name != "b64")
+    return {name: instance} if alone else instance
 
 
 def read_v2(body: bytes, json_length: int | None, schema: Schema, request_id: str | None, maximum_rows: int) -> Query:
@@ -140,7 +148,7 @@ def _tensor(entry: Mapping[str, Any], raw: memoryview) -> tuple[Tensor, int]:
     if (size is None) == ("data" not in entry):
         raise RequestInvalidError(f"input {name!r} needs either 'data' or the parameter 'binary_data_size'")
     if size is None:
-        return Tensor(str(name), str(datatype), shape or [], tensors.flatten(str(name), entry["data"])), 0
+        return Tensor(str(name), str(datatype), shape or [], entry["data"]), 0
     if type(size) is not int or not 0 <= size <= len(raw):
         raise RequestInvalidError(f"input {name!r} has binary_data_size {shorten(size)}; {len(raw)} raw bytes are left")
     return Tensor(str(name), str(datatype), shape or [], tensors.read_raw(str(name), str(datatype), raw[:size])), size
@@ -162,11 +170,15 @@ def _wanted(content: Mapping[str, Any]) -> dict[str, bool | None] | None:
     return {o["name"]: _parameters(o, f"output {o['name']!r}").get("binary_data") for o in outputs}
 
 
-def read_feedback(body: bytes) -> dict[str, Any]:
+def read_feedback(body: bytes, task: str = "binary") -> dict[str, Any]:
     """Reads the outcome of an earlier prediction, as it goes into the feedback log.
 
+    Args:
+        body: The body.
+        task: The model's; it says what an outcome is.
+
     Returns:
-        request_id, row, outcome (0 or 1) and time (ISO 8601).
+        request_id, row, outcome (0 or 1; a class as text; or a number) and time (seconds since 1970).
 
     Raises:
         RequestInvalidError: A key is lacking, unknown or of a wrong kind.
@@ -177,9 +189,24 @@ def read_feedback(body: bytes) -> dict[str, Any]:
         raise RequestInvalidError(f"'request_id' is {shorten(request_id)}; send the x-request-id of the prediction")
     if type(row) is not int or not 0 <= row < INT64:
         raise RequestInvalidError(f"'row' is {shorten(row)}; send the row's number within its request, from 0")
-    if isinstance(outcome, float | list | dict) or outcome not in (0, 1):
+    found = _outcome(outcome, task)
+    return {"request_id": check_id(request_id), "row": row, "outcome": found, "time": time.time()}
+
+
+def _outcome(outcome: Any, task: str) -> int | float | str:
+    """Reads an outcome; a class that training did not know is one too."""
+    kind = type(outcome)
+    if task == "binary":
+        if kind in (int, bool) and outcome in (0, 1):
+            return int(outcome)
         raise RequestInvalidError(f"'outcome' is {shorten(outcome)}; send 0 or 1")
-    return {"request_id": check_id(request_id), "row": row, "outcome": int(outcome), "time": time.time()}
+    if task == "multiclass":
+        if kind in (str, int) and 0 < len(str(outcome)) <= LONGEST_TEXT:
+            return str(outcome)
+        raise RequestInvalidError(f"'outcome' is {shorten(outcome)}; send the class, as a string or a whole number")
+    if kind in (int, float) and -LARGEST <= outcome <= LARGEST:
+        return float(outcome)
+    raise RequestInvalidError(f"'outcome' is {shorten(outcome)}; send a number")
 
 
 def write_v1(answer: Answer) -> bytes:
@@ -197,12 +224,12 @@ def write_v2(answer: Answer, model: str, version: str) -> tuple[bytes, int | Non
     outputs, raw = [], []
     for name, values in answer.outputs.items():
         asked = (answer.query.wanted or {}).get(name)
-        output: dict[str, Any] = {"name": name, "shape": [len(values)], "datatype": tensors.datatype_of(values)}
+        output: dict[str, Any] = {"name": name, "shape": list(values.shape), "datatype": tensors.datatype_of(values)}
         if asked is True or (asked is None and answer.query.binary):
             raw.append(tensors.write_raw(values))
             output["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            output["data"] = values.tolist()
+            output["data"] = values.ravel().tolist()
         outputs.append(output)
     content = {"model_name": model, "model_version": version, "id": answer.query.request_id, "outputs": outputs}
     head = orjson.dumps(content)

@@ -26,6 +26,7 @@ from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from prometheus_client import REGISTRY
 
+from fairlead_serving.answers import prediction_buckets
 from fairlead_serving.errors import ServingError, StartupError
 from fairlead_serving.gate import Gate, Limits
 from fairlead_serving.grpc_service import FairleadServicer, start_grpc
@@ -147,7 +148,8 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
             http_port=self._bound.getsockname()[1], enable_grpc=options.grpc_port is not None,
             grpc_port=options.grpc_port or 0, grace_period=int(options.grace_seconds), enable_latency_logging=False,
         )  # fmt: skip
-        self._metrics = ServingMetrics(REGISTRY, options.name, package.digest)
+        buckets = prediction_buckets(package)
+        self._metrics = ServingMetrics(REGISTRY, options.name, package.digest, buckets, package.manifest.classes)
         self._logs = open_logs(options, package.digest, self._metrics)
         self._model = FairleadModel(options.name, package, self._metrics, self._logs.get("predictions"))
         self.register_model(self._model)

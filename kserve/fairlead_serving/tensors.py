@@ -13,6 +13,7 @@ import numpy as np
 
 from fairlead_serving.errors import RequestInvalidError, TooLargeError
 from fairlead_serving.fields import NUMBER, Schema, shorten
+from fairlead_serving.pictures import read_tensor
 
 NUMPY = {
     "BOOL": np.dtype("?"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
@@ -20,7 +21,7 @@ NUMPY = {
        for bits in (8, 16, 32, 64)},
 }  # fmt: skip
 DATATYPES = frozenset({"BYTES", *NUMPY})
-DATATYPE_OF = {"f": "FP32", "d": "FP64", "?": "BOOL", "l": "INT64", "q": "INT64", "i": "INT32"}
+DATATYPE_OF = {"f": "FP32", "d": "FP64", "?": "BOOL", "l": "INT64", "q": "INT64", "i": "INT32", "O": "BYTES"}
 """V2 datatype by NumPy's character of an output's dtype."""
 
 
@@ -31,8 +32,9 @@ class Tensor:
     Attributes:
         name: The field's name.
         datatype: The V2 datatype.
-        shape: [N] or [N, 1].
-        values: N values: a list of JSON values, or an array read from raw bytes.
+        shape: [N] or [N, 1]; of images also [N, height, width, channels].
+        values: N values: a list of JSON values, as nested as it came; of bytes, where they were sent raw; or an array
+            read from raw bytes.
     """
 
     name: str
@@ -54,8 +56,6 @@ def check_head(name: Any, datatype: Any, shape: Any) -> None:
         raise RequestInvalidError(f"input {name!r} has the datatype {shorten(datatype)}; allowed are {allowed}")
     if type(shape) is not list or not shape or any(type(size) is not int or size < 0 for size in shape):
         raise RequestInvalidError(f"input {name!r} has the shape {shorten(shape)}; send [N] or [N, 1]")
-    if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):  # noqa: PLR2004
-        raise RequestInvalidError(f"input {name!r} has the shape {list(shape)}; send one value per row: [N] or [N, 1]")
 
 
 def flatten(name: str, data: Any) -> list[Any]:
@@ -77,10 +77,10 @@ def read_raw(name: str, datatype: str, raw: bytes | memoryview) -> Any:
     """Reads the raw bytes of a tensor.
 
     Returns:
-        An array, without a copy; for BYTES a list of strings.
+        An array, without a copy; for BYTES a list of bytes.
 
     Raises:
-        RequestInvalidError: The length does not fit the datatype, or a string is not UTF-8.
+        RequestInvalidError: The length does not fit the datatype.
     """
     if datatype == "BYTES":
         return _read_strings(name, raw)
@@ -92,7 +92,7 @@ def read_raw(name: str, datatype: str, raw: bytes | memoryview) -> Any:
     return np.frombuffer(raw, dtype)
 
 
-def _read_strings(name: str, raw: bytes | memoryview) -> list[str]:
+def _read_strings(name: str, raw: bytes | memoryview) -> list[bytes]:
     values, offset, view = [], 0, memoryview(raw)
     while offset < len(view):
         length = struct.unpack_from("<I", view, offset)[0] if offset + 4 <= len(view) else -1
@@ -102,7 +102,7 @@ def _read_strings(name: str, raw: bytes | memoryview) -> list[str]:
                 f"the raw bytes of input {name!r} end within a string; send each as its length (4 bytes, little-endian)"
                 " and its UTF-8 bytes"
             )
-        values.append(decode_text(name, bytes(view[offset : offset + length])))
+        values.append(bytes(view[offset : offset + length]))
         offset += length
     return values
 
@@ -139,12 +139,21 @@ def columns_of(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> 
         twice = next(name for name in names if names.count(name) > 1)
         raise RequestInvalidError(f"input {twice!r} is given twice; send each field once")
     schema.check_names(names, "the request's inputs")
-    rows = _rows(tensors, maximum_rows)
+    rows = _rows(tensors, schema, maximum_rows)
     return {tensor.name: _column(tensor, schema) for tensor in tensors}, rows
 
 
-def _rows(tensors: Sequence[Tensor], maximum_rows: int) -> int:
+def _rows(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> int:
     for tensor in tensors:
+        if schema.fields[tensor.name].image:  # whose values are counted with its pixels
+            continue
+        if len(tensor.shape) > 2 or (len(tensor.shape) == 2 and tensor.shape[1] != 1):  # noqa: PLR2004
+            shape = list(tensor.shape)
+            raise RequestInvalidError(
+                f"input {tensor.name!r} has the shape {shape}; send one value per row: [N] or [N, 1]"
+            )
+        if not isinstance(tensor.values, np.ndarray):
+            tensor.values = flatten(tensor.name, tensor.values)
         if len(tensor.values) != tensor.shape[0]:
             raise RequestInvalidError(
                 f"input {tensor.name!r} has the shape {list(tensor.shape)} but {len(tensor.values)} values"
@@ -178,15 +187,22 @@ def _column(tensor: Tensor, schema: Schema) -> Any:
             f"input {tensor.name!r} holds {kind.name} values and has the datatype {tensor.datatype}; "
             f"allowed are {allowed}"
         )
+    if kind.image:
+        return read_tensor(tensor.name, tensor.datatype, tensor.shape, tensor.values, kind.image)
     if isinstance(tensor.values, np.ndarray):
         if kind is NUMBER:
             return schema.read_numbers(tensor.name, tensor.values)
         return schema.read(tensor.name, tensor.values.tolist())
+    if tensor.values and type(tensor.values[0]) is bytes:
+        return schema.read(tensor.name, [decode_text(tensor.name, value) for value in tensor.values])
     return schema.read(tensor.name, tensor.values)
 
 
 def write_raw(values: np.ndarray) -> bytes:
-    """The raw bytes of an output, little-endian."""
+    """The raw bytes of an output, little-endian; each text after its length."""
+    if values.dtype.kind == "O":
+        texts = [text.encode() for text in values]
+        return b"".join(part for text in texts for part in (struct.pack("<I", len(text)), text))
     return values.astype(NUMPY[datatype_of(values)], copy=False).tobytes()
 
 

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.optimization.packaging import spread
-from fairlead.training.recipes.schedule import rate_at
+from fairlead.training.engine.schedule import rate_at
+from fairlead.training.scores import log_loss
 from fairlead.training.spec import ModelSpec
-from fairlead.training.tabular import encode, fit_vocabularies, log_loss
-from fairlead.tuning.search import grid_point
-from fairlead.tuning.spec import TuneSpec
+from fairlead.training.tabular import encode, fit_vocabularies
 from fairlead_serving.package import Manifest, ModelInput, ModelPackage
 
 MODEL = ModelSpec(categorical=["word", "number"], numeric=["value"])
@@ -78,26 +77,6 @@ def test_spread_rows_are_distinct_and_in_order(count: int, wanted: int) -> None:
     taken = spread(pa.table({"row": np.arange(count)}), wanted)["row"].to_pylist()
     assert len(taken) == min(count, wanted)
     assert taken == sorted(set(taken))
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
-def test_a_grid_holds_each_combination_once(steps: int, choices: int, seed: int) -> None:
-    """Whatever the seed, the points of a grid are distinct and as many as the combinations."""
-    spec = TuneSpec.parse(
-        {
-            "objective": {"type": "minimize", "objectiveMetricName": "validation_log_loss"},
-            "algorithm": {"algorithmName": "grid", "algorithmSettings": {"random_state": str(seed)}},
-            "maxTrialCount": steps * choices,
-            "parameters": [
-                {"name": "a", "parameterType": "double",
-                 "feasibleSpace": {"min": "0.1", "max": str(steps / 10), "step": "0.1"}},
-                {"name": "b", "parameterType": "discrete", "feasibleSpace": {"list": [str(i) for i in range(choices)]}},
-            ],
-        },
-        "tuning",
-    )  # fmt: skip
-    points = {tuple(grid_point(spec, index).items()) for index in range(steps * choices)}
-    assert len(points) == steps * choices
 
 
 @given(st.integers(1, 5000))

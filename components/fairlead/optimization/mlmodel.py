@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fairlead import atomic
-from fairlead_serving.package import MODEL
+from fairlead_serving.package import MODEL, Manifest
 
 if TYPE_CHECKING:
     import onnx
@@ -28,13 +28,14 @@ _NO_TIME = "1970-01-01 00:00:00"  # MLflow wants a time; the real one is in the 
 Tensors = Mapping[str, np.ndarray[Any, Any]]
 
 
-def write_mlflow_model(folder: Path, graph: "onnx.ModelProto", example: Tensors) -> None:
+def write_mlflow_model(folder: Path, graph: "onnx.ModelProto", example: Tensors, manifest: Manifest) -> None:
     """Fills a folder with an MLflow model of the ONNX flavour.
 
     Args:
         folder: It exists.
         graph: The ONNX graph; its weights go into the same file.
         example: Tensors of the graph's inputs, a few rows.
+        manifest: What the model is.
     """
     content = graph.SerializeToString(deterministic=True)
     atomic.write_bytes(folder / MODEL, content)
@@ -42,10 +43,11 @@ def write_mlflow_model(folder: Path, graph: "onnx.ModelProto", example: Tensors)
     atomic.write_json(folder / _EXAMPLE, rows)
     atomic.write_json(folder / _SERVING_EXAMPLE, {"inputs": rows})
     _write_environment(folder)
-    _write_yaml(folder / "MLmodel", _describe(content, example))
+    _write_yaml(folder / "MLmodel", _describe(content, example, manifest))
 
 
-def _describe(content: bytes, example: Tensors) -> dict[str, Any]:
+def _describe(content: bytes, example: Tensors, manifest: Manifest) -> dict[str, Any]:
+    answer = (len(manifest.classes),) if manifest.task == "multiclass" else ()
     environment = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
     return {
         "flavors": {
@@ -67,7 +69,7 @@ def _describe(content: bytes, example: Tensors) -> dict[str, Any]:
         },
         "signature": {
             "inputs": json.dumps([_tensor(v.dtype, v.shape[1:], name) for name, v in example.items()]),
-            "outputs": json.dumps([_tensor(np.dtype(np.float32), (), "probability")]),
+            "outputs": json.dumps([_tensor(np.dtype(np.float32), answer, name) for name in manifest.outputs]),
             "params": None,
         },
         "utc_time_created": _NO_TIME,

@@ -14,7 +14,7 @@ from fairlead.training.spec import ModelSpec, TrainSpec
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "checkpoint.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Checkpoint:
     """A trained model and where it comes from.
 
     Attributes:
-        design: Inputs, hyperparameters and vocabularies: what makes the model, with the weights.
+        design: Task, inputs, hyperparameters, vocabularies and classes: what makes the model, with the weights.
         label: The column that it predicts.
         fitted: Weights, learning curve, best epoch.
         lineage: The datasets' digests and rows, the versions of libraries, the revision of the code.
-        statistics: Of each numeric column: median, mean, deviation and share of missing values in the training rows.
+        statistics: See `Prepared.statistics`.
     """
 
     design: Design
@@ -40,23 +40,27 @@ class Checkpoint:
         from safetensors.numpy import save
 
         with atomic.directory(path) as folder:
-            weights = {name: np.ascontiguousarray(value) for name, value in self.fitted.weights.items()}
+            weights = {name: np.asarray(value, order="C") for name, value in self.fitted.weights.items()}
             atomic.write_bytes(folder / WEIGHTS, save(weights))
             atomic.write_json(folder / DESCRIPTION, self._description())
 
     def _description(self) -> dict[str, Any]:
+        design = self.design
         return {
             "format": _FORMAT,
-            "recipe": self.design.spec.recipe,
+            "recipe": design.spec.recipe,
+            "task": design.model.task,
             "label": self.label,
-            "model": self.design.model.model_dump(),
-            "spec": self.design.spec.model_dump(),
-            "seed": self.design.spec.seed,
+            "model": design.model.model_dump(),
+            "spec": design.spec.model_dump(),
+            "seed": design.spec.seed,
             "best_epoch": asdict(self.fitted.best),
             "learning_curve": [asdict(epoch) for epoch in self.fitted.epochs],
             "lineage": self.lineage,
             "statistics": self.statistics,
-            "vocabularies": {name: list(words) for name, words in self.design.vocabularies.items()},
+            "vocabularies": {name: list(words) for name, words in design.vocabularies.items()},
+            "classes": list(design.classes),
+            "image_shape": list(design.image_shape),
         }
 
     @classmethod
@@ -69,12 +73,18 @@ class Checkpoint:
         content, weights = _read_description(Path(path)), _read_weights(Path(path))
         try:
             model = ModelSpec.parse(content["model"], "model")
-            design = Design(model, TrainSpec.parse(content["spec"], "train"), content["vocabularies"])
+            spec, words = TrainSpec.parse(content["spec"], "train"), content["vocabularies"]
+            design = Design(model, spec, words, tuple(content["classes"]), tuple(content["image_shape"]))
             curve = [Epoch(**epoch) for epoch in content["learning_curve"]]
             fitted = Fitted(weights, curve, Epoch(**content["best_epoch"]))
             return cls(design, content["label"], fitted, content["lineage"], content["statistics"])
         except (KeyError, TypeError) as error:
             raise SourceError(f"{path}/{DESCRIPTION} lacks or garbles {error}; train the model again") from None
+
+
+def _design(content: dict[str, Any]) -> Design:
+    model, spec = ModelSpec.parse(content["model"], "model"), TrainSpec.parse(content["spec"], "train")
+    return Design(model, spec, content["vocabularies"], tuple(content["classes"]), tuple(content["image_shape"]))
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fairlead import datasets
 
-LIBRARIES = ("fairlead", "torch", "pytorch-lightning", "numpy", "pyarrow")
+LIBRARIES = ("fairlead", "torch", "pytorch-lightning", "scikit-learn", "transformers", "numpy", "pyarrow")
 _SECONDS = 10
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fairlead import datasets
-from fairlead.errors import ConfigurationError, DataError, SchemaError, nearest
+from fairlead.errors import ConfigurationError, SchemaError, nearest
+from fairlead.training.labels import check_label, encode_groups, encode_label, fit_classes
 from fairlead.training.spec import ModelSpec
 from fairlead_serving.package import FIRST_KNOWN, MISSING, UNKNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MINIMUM_ROWS = 20
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Codes = np.ndarray[Any, np.dtype[np.int64]]
@@ -29,12 +28,14 @@ class Rows:
     Attributes:
         numeric: float32 (N, F), columns in the model's order, NaN where missing.
         categorical: int64 (N, C): 0 missing, 1 unknown, 2 + i the i-th word of the column's vocabulary.
-        label: float32 (N,), 0 or 1.
+        label: (N,): float32 for binary (0 or 1), regression and ranking; int64 class numbers for multiclass.
+        group: int64 (N,), the groups of a ranking; None for other tasks.
     """
 
     numeric: Floats
     categorical: Codes
-    label: Floats
+    label: np.ndarray[Any, Any]
+    group: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -50,45 +51,65 @@ def read_rows(path: Path | str, model: ModelSpec, label: str, *, latest: int | N
         latest: Keep only so many of the latest rows (by the dataset's time column, else the last ones).
 
     Returns:
-        A table of the inputs and the label, in the dataset's order.
+        A table of the inputs, the label and, for a ranking, the group, in the dataset's order.
 
     Raises:
         SchemaError: A column is absent or of a type that the model cannot take.
-        DataError: There are too few rows, or the label is missing somewhere, not 0 or 1, or always the same.
-        ConfigurationError: The label is among the inputs.
+        DataError: There are too few rows, or labels that will not do for the task.
+        ConfigurationError: The label or the group is among the inputs.
     """
-    if label in model.columns:
-        raise ConfigurationError(f"the label {label!r} is among the model's inputs; take it out of model.*")
-    manifest = datasets.read_manifest(path)
-    wanted = [*model.columns, label]
-    _check_present(wanted, list(manifest.columns), manifest.name)
-    time = manifest.time_column
-    extra = [time] if latest is not None and time is not None and time not in wanted else []
-    table = datasets.read_table(path, [*wanted, *extra])
+    manifest, wanted = datasets.read_manifest(path), wanted_columns(model, label)
+    check_present(wanted, list(manifest.columns), manifest.name)
+    table = datasets.read_table(path, wanted)
     if latest is not None and table.num_rows > latest:
-        table = _latest(table, latest, time)
-    table = table.select(wanted)
-    _check_types(table.schema, model, manifest.name)
-    _check_label(table[label], label, manifest.name)
+        table = table.take(latest_rows(path, latest))
+    check_types(table.schema, model, manifest.name)
+    check_label(table[label], model.task, label, manifest.name)
     return table
 
 
-def fit_vocabularies(table: "pa.Table", columns: Sequence[str]) -> dict[str, list[str]]:
+def wanted_columns(model: ModelSpec, label: str) -> list[str]:
+    """The columns that training reads: inputs, label, group.
+
+    Raises:
+        ConfigurationError: The label or the group is among the inputs, or they are the same.
+    """
+    for role, name in (("label", label), ("group", model.group)):
+        if name in model.columns:
+            raise ConfigurationError(f"the {role} {name!r} is among the model's inputs; take it out of model.*")
+    if label == model.group:
+        raise ConfigurationError(f"the label {label!r} is also model.group; rows of a group differ in relevance")
+    return [*model.columns, label, *([model.group] if model.group else [])]
+
+
+def fit_vocabularies(table: "pa.Table", columns: Sequence[str], at_most: int | None = None) -> dict[str, list[str]]:
     """Lists the values of categorical columns.
 
     Args:
         table: The training rows.
         columns: The categorical columns.
+        at_most: Values of a column; where it has more, the most frequent are taken. None for no limit.
 
     Returns:
-        The distinct values of each column, sorted; they depend on the rows only as a set.
+        The distinct values of each column, sorted; without a limit they depend on the rows only as a set.
     """
+    return {name: sorted(_words(table[name], at_most)) for name in columns}
+
+
+def _words(column: "pa.ChunkedArray", at_most: int | None) -> list[str]:
     import pyarrow.compute as pc
 
-    return {name: sorted(pc.unique(_texts(table[name])).drop_null().to_pylist()) for name in columns}
+    texts = _texts(column)
+    words: list[str] = pc.unique(texts).drop_null().to_pylist()
+    if at_most is None or len(words) <= at_most:
+        return words
+    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(texts).to_pylist()}
+    return sorted(words, key=lambda word: (-counts[word], word))[:at_most]
 
 
-def encode(table: "pa.Table", model: ModelSpec, vocabularies: Vocabularies, label: str) -> Rows:
+def encode(
+    table: "pa.Table", model: ModelSpec, vocabularies: Vocabularies, label: str, classes: Sequence[str] = ()
+) -> Rows:
     """Turns a table into arrays.
 
     Args:
@@ -96,52 +117,74 @@ def encode(table: "pa.Table", model: ModelSpec, vocabularies: Vocabularies, labe
         model: The model's inputs.
         vocabularies: Of the categorical columns, from `fit_vocabularies` on the training rows.
         label: The column to predict.
+        classes: Of a multiclass label, from `labels.fit_classes` on the training rows.
 
     Returns:
         The encoded rows.
+
+    Raises:
+        DataError: A row has a class that is none of `classes`, or a ranking has no groups.
     """
-    numeric = [_numbers(table[name]) for name in model.numeric]
-    codes = [_codes(table[name], vocabularies[name]) for name in model.categorical]
+    group = encode_groups(table[model.group], model.group) if model.group else None
     return Rows(
-        np.stack(numeric, axis=1) if numeric else np.zeros((table.num_rows, 0), np.float32),  # (N, F)
-        np.stack(codes, axis=1) if codes else np.zeros((table.num_rows, 0), np.int64),  # (N, C)
-        _numbers(table[label]),
+        *encode_inputs(table, model, vocabularies), encode_label(table[label], model.task, classes, label), group
     )
 
 
-def log_loss(label: Floats, probability: Floats) -> float:
-    """The mean negative log-likelihood of labels under predicted probabilities, in nats."""
-    clipped = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(label > 0, np.log(clipped), np.log1p(-clipped))))
+def encode_inputs(table: "pa.Table", model: ModelSpec, vocabularies: Vocabularies) -> tuple[Floats, Codes]:
+    """Turns the numeric and categorical columns of a table into arrays: float32 (N, F) and int64 (N, C)."""
+    numeric = [_numbers(table[name]) for name in model.numeric]
+    codes = [_codes(table[name], vocabularies[name]) for name in model.categorical]
+    return (
+        np.stack(numeric, axis=1) if numeric else np.zeros((table.num_rows, 0), np.float32),
+        np.stack(codes, axis=1) if codes else np.zeros((table.num_rows, 0), np.int64),
+    )
 
 
-def roc_auc(label: Floats, score: "np.ndarray[Any, Any]") -> float:
-    """The area under the ROC curve: how often a positive row scores above a negative one; equal scores count half.
+def read_pair(
+    train_path: Path | str, validation_path: Path | str, model: ModelSpec, label: str, latest: int | None = None
+) -> tuple[Rows, Rows, dict[str, list[str]], tuple[str, ...]]:
+    """Reads and encodes training and validation rows: the data module of every recipe for tables.
 
     Args:
-        label: (N,), 0 or 1, both present.
-        score: (N,), higher where the label is likelier 1.
+        train_path: The dataset to learn from.
+        validation_path: The dataset that chooses the epoch.
+        model: Task and inputs.
+        label: The column to predict.
+        latest: Only so many of the latest training rows.
 
     Returns:
-        From 0 to 1; NaN where a score is.
+        Both sets of rows; vocabularies and classes of the training rows.
+
+    Raises:
+        ConfigurationError, SchemaError, DataError: See `read_rows` and `encode`.
     """
-    if np.isnan(score).any():
-        return float("nan")
-    _, group, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[group]  # of equal scores their middle rank
-    positive = int(label.sum())
-    above = rank[label > 0].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * (len(label) - positive)))
+    table = read_rows(train_path, model, label, latest=latest)
+    vocabularies = fit_vocabularies(table, model.categorical)
+    classes = fit_classes(table[label]) if model.task == "multiclass" else ()
+    train = encode(table, model, vocabularies, label, classes)
+    validation = encode(read_rows(validation_path, model, label), model, vocabularies, label, classes)
+    return train, validation, vocabularies, classes
 
 
-def _check_present(wanted: Sequence[str], present: Sequence[str], name: str) -> None:
+def check_present(wanted: Sequence[str], present: Sequence[str], name: str) -> None:
+    """Checks that a dataset has the columns that a model needs.
+
+    Raises:
+        SchemaError: Some are absent; each is named with the nearest.
+    """
     absent = [column for column in wanted if column not in present]
     if absent:
         hints = "; ".join(f"{column!r}: {nearest(column, present)}" for column in absent)
         raise SchemaError(f"dataset {name!r} lacks columns that the model needs: {hints}")
 
 
-def _check_types(schema: "pa.Schema", model: ModelSpec, name: str) -> None:
+def check_types(schema: "pa.Schema", model: ModelSpec, name: str) -> None:
+    """Checks that columns are of types that the model can take.
+
+    Raises:
+        SchemaError: One is not; the text says where it would belong.
+    """
     import pyarrow.types as kinds
 
     for column in model.numeric:
@@ -154,39 +197,23 @@ def _check_types(schema: "pa.Schema", model: ModelSpec, name: str) -> None:
         if not (kinds.is_integer(kind) or kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_null(kind)):
             # floats and booleans would be spelt differently by a client and by Arrow: 1.0 and 1, True and true
             raise SchemaError(f"dataset {name!r}: {column!r} is {kind}; a categorical column holds text or integers")
+    if model.image:
+        kind = schema.field(model.image).type
+        if not (kinds.is_binary(kind) or kinds.is_large_binary(kind)):
+            raise SchemaError(f"dataset {name!r}: {model.image!r} is {kind}; an image column holds PNG or JPEG files")
 
 
-def _check_label(values: "pa.ChunkedArray", label: str, name: str) -> None:
-    import pyarrow.types as kinds
-
-    if not (kinds.is_integer(values.type) or kinds.is_floating(values.type) or kinds.is_boolean(values.type)):
-        raise SchemaError(f"dataset {name!r}: the label {label!r} is {values.type}; it must hold 0 and 1 (or booleans)")
-    if len(values) < MINIMUM_ROWS:
-        raise DataError(f"dataset {name!r} has {len(values)} rows; a model needs at least {MINIMUM_ROWS}")
-    numbers = _numbers(values)
-    _refuse_rows(np.isnan(numbers), f"dataset {name!r}: the label {label!r} is missing", "drop or label those rows")
-    _refuse_rows((numbers != 0) & (numbers != 1), f"dataset {name!r}: the label {label!r} is not 0 or 1", "map it")
-    positive = int(numbers.sum())
-    if positive in (0, len(numbers)):
-        text = f"dataset {name!r}: the label {label!r} is {int(numbers[0])} in all {len(numbers)} rows"
-        raise DataError(f"{text}; a model needs both classes: use more rows or another split")
-
-
-def _refuse_rows(wrong: "np.ndarray[Any, Any]", what: str, advice: str) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        first = ", ".join(str(row) for row in rows[:5])
-        raise DataError(f"{what} in {len(rows)} of {len(wrong)} rows (first rows: {first}); {advice}")
-
-
-def _latest(table: "pa.Table", count: int, time_column: str | None) -> "pa.Table":
-    if time_column is None:
-        return table.slice(table.num_rows - count)
+def latest_rows(path: Path | str, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """The positions of a dataset's latest rows, by its time column, else of the last ones; in the dataset's order."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    times = pc.fill_null(table[time_column].cast(pa.int64()), np.iinfo(np.int64).min).to_numpy()
-    return table.take(np.sort(np.argsort(times, kind="stable")[-count:]))
+    manifest = datasets.read_manifest(path)
+    if manifest.time_column is None:
+        return np.arange(max(0, manifest.row_count - count), manifest.row_count)
+    times = datasets.read_table(path, [manifest.time_column])[manifest.time_column]
+    numbers = pc.fill_null(times.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy()
+    return np.sort(np.argsort(numbers, kind="stable")[-count:])
 
 
 def _texts(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

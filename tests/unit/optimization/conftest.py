@@ -19,12 +19,12 @@ def random_checkpoint(rows_path: Path, model: ModelSpec, *, hidden: list[int], s
 
     table = read_rows(rows_path, model, "late")
     words = fit_vocabularies(table, model.categorical)
-    design = Design(model, TrainSpec(hidden=hidden), words)
+    design = Design(model, TrainSpec(options={"hidden": hidden}), words)
     rows = encode(table, model, words, "late")
     torch.manual_seed(seed)
     network = TabularNetwork(Statistics.of(rows.numeric), design.vocabulary_sizes, hidden, 0.1)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    epoch = Epoch(1, 0.6, 0.5, 0.7)
+    epoch = Epoch(1, 0.6, {"validation_log_loss": 0.5, "validation_roc_auc": 0.7})
     lineage = {"train": {"digest": "sha256:0", "rows": table.num_rows}, "revision": None}
     return Checkpoint(design, "late", Fitted(weights, [epoch], epoch), lineage)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from unit.optimization.conftest import random_checkpoint
@@ -18,7 +19,7 @@ from fairlead.optimization import packaging
 from fairlead.optimization.export_model.task import Export, export, whole_numbers
 from fairlead.training.checkpoint import Checkpoint
 from fairlead.training.recipes.registry import find_recipe
-from fairlead.training.recipes.tabular_network import NetworkGraph
+from fairlead.training.recipes.torch_graph import TorchGraph
 from fairlead.training.spec import ModelSpec
 from fairlead_serving.package import ModelPackage
 
@@ -67,9 +68,8 @@ def test_missing_and_unknown_values_are_predicted_as_torch_does(
         "carrier": ["AA", None, "never seen", "UA"], "gate": [0, 7, None, 2], "hour": [5, None, 9, 22],
         "wind": [None, float("inf"), float("-inf"), 1e35], "always": [7.0, 7.0, None, 0.0],
     }  # fmt: skip
-    tensors = package.encode(columns)
     graph = find_recipe("tabular-network").graph(made.fitted.weights, made.design)
-    expected = graph.probabilities(tensors["numeric"], tensors["categorical"])
+    expected = graph.predict(pa.table(columns))["probability"]
     assert np.isfinite(expected).all()
     assert package.predict(columns)["probability"] == pytest.approx(expected, abs=1e-6)
 
@@ -162,8 +162,10 @@ def test_a_graph_that_differs_is_refused(
     checkpoint: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If ONNX Runtime does not predict what torch does, there is no package at all."""
-    honest = NetworkGraph.probabilities
-    monkeypatch.setattr(NetworkGraph, "probabilities", lambda *given: honest(*given) + np.float32(1e-4))
+    honest = TorchGraph.predict
+    monkeypatch.setattr(
+        TorchGraph, "predict", lambda *given: {"probability": honest(*given)["probability"] + np.float32(1e-4)}
+    )
     with pytest.raises(PackageError, match=r"differs by 0\.0001 between ONNX Runtime and torch"):
         run(checkpoint, sample, tmp_path / "package")
     assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,7 @@ def make(
     metrics = ServingMetrics(CollectorRegistry(), "m", DIGEST)
     model: Any = SimpleNamespace(
         name="m", version=DIGEST[7:19], ready=ready, schema=Schema({"hour": NUMBER}), metrics=metrics,
-        package=SimpleNamespace(digest=DIGEST),
+        package=SimpleNamespace(digest=DIGEST, manifest=SimpleNamespace(task="binary")),
     )  # fmt: skip
     return Gate(application, Failing(error or RuntimeError("boom")), model, feedback, Limits()), model
 

@@ -185,7 +185,7 @@ def test_v2_faults_are_explained(body: Any, text: str) -> None:
         ("FP32", b"\0" * 12, "3 values"),
         ("BYTES", b"\x05\0\0\0ab", "end within a string"),
         ("BYTES", b"\x05\0", "end within a string"),
-        ("BYTES", struct.pack("<I", 1) + b"\xff", "not UTF-8"),
+        ("BYTES", struct.pack("<I", 1) + b"\xff" + struct.pack("<I", 0), "not UTF-8"),
     ],
 )
 def test_raw_tensors_are_checked(datatype: str, raw: bytes, text: str) -> None:

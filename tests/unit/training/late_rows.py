@@ -13,7 +13,9 @@ import pyarrow as pa
 from fairlead.datasets import DatasetManifest, write_dataset
 
 MODEL: dict[str, Any] = {"categorical": ["carrier", "gate"], "numeric": ["hour", "wind", "always"]}
-TRAIN: dict[str, Any] = {"epochs": 3, "batch_size": 64, "hidden": [16], "learning_rate": 0.03, "patience": 2, "seed": 7}
+TRAIN: dict[str, Any] = {
+    "epochs": 3, "batch_size": 64, "options": {"hidden": [16]}, "learning_rate": 0.03, "patience": 2, "seed": 7,
+}  # fmt: skip
 START = datetime(2013, 1, 1, tzinfo=UTC)
 
 

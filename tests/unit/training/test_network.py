@@ -5,9 +5,6 @@ import pytest
 import torch
 
 from fairlead.training.recipes.network import Statistics, TabularNetwork, hide_categories
-from fairlead.training.recipes.protocol import Design
-from fairlead.training.recipes.tabular_network import sensible_threads
-from fairlead.training.spec import ModelSpec, TrainSpec
 
 NAN = float("nan")
 
@@ -77,11 +74,8 @@ def test_hiding_spares_missing_categories(share: float, expected: list[int]) -> 
     assert hide_categories(codes, share, torch.Generator().manual_seed(0)).tolist() == [expected]
 
 
-def test_small_networks_use_one_thread() -> None:
-    """Threads are only used where a step has much arithmetic."""
-    model = ModelSpec(numeric=["a", "b"])
-    assert sensible_threads(Design(model, TrainSpec(hidden=[128, 64]), {})) == 1
-    import os
-
-    large = TrainSpec(hidden=[2048, 2048])
-    assert sensible_threads(Design(model, large, {})) == len(os.sched_getaffinity(0))
+@pytest.mark.parametrize(("outputs", "shape"), [(1, (3,)), (2, (3, 2)), (5, (3, 5))])
+def test_one_score_a_row_or_one_a_class(outputs: int, shape: tuple[int, ...]) -> None:
+    """A single output is a number per row; classes have a column each."""
+    made = TabularNetwork(Statistics.of(np.zeros((3, 2), np.float32)), [], [4], 0.0, outputs)
+    assert made(torch.zeros(3, 2), torch.zeros(3, 0, dtype=torch.int64)).shape == shape

@@ -9,8 +9,9 @@ import pytest
 from unit.training.late_rows import MODEL, late_table, write_table
 
 from fairlead.errors import ConfigurationError, DataError, SchemaError, SourceError
+from fairlead.training.scores import log_loss, roc_auc
 from fairlead.training.spec import ModelSpec
-from fairlead.training.tabular import describe_numbers, encode, fit_vocabularies, log_loss, read_rows, roc_auc
+from fairlead.training.tabular import describe_numbers, encode, fit_vocabularies, read_rows
 
 SPEC = ModelSpec.parse(MODEL, "model")
 

@@ -21,7 +21,7 @@ def export_model(
 
     Args:
         checkpoint: What train_model wrote.
-        sample: Real rows, on which ONNX Runtime must agree with torch to 1e-5; they become the reference sample.
+        sample: Real rows, on which ONNX Runtime must agree with the framework; they become the reference sample.
         name: The model's name, as it will be registered and served.
         label: The column that it predicts.
         request: The problem's `request` section; empty where a request holds the model's inputs themselves.
@@ -29,7 +29,7 @@ def export_model(
 
     Returns:
         package: The model package: an MLflow ONNX model and `fairlead/`; its identity is the digest in its metadata.
-        metrics: The largest difference from torch, on how many rows, and the package's size.
+        metrics: The largest difference from the framework, on how many rows, and the package's size.
     """
     from fairlead.optimization.export_model import task
 

@@ -17,8 +17,7 @@ from fairlead.training import lineage
 from fairlead.training.checkpoint import Checkpoint
 from fairlead.training.recipes.protocol import Graph
 from fairlead.training.recipes.registry import find_recipe
-from fairlead.training.tabular import Rows, encode, read_rows
-from fairlead_serving.package import InputInvalidError, Manifest, ModelInput, package_digest
+from fairlead_serving.package import OUTPUTS, InputInvalidError, Manifest, package_digest
 
 if TYPE_CHECKING:
     import onnx
@@ -70,50 +69,72 @@ def export(
         ConfigurationError: The name or the label does not fit, or a key or value of `request` is wrong.
         SourceError: The checkpoint or the sample is not finished or corrupt.
         SchemaError: The sample lacks a column.
-        PackageError: ONNX Runtime's probabilities differ from torch's by more than 1e-5 on a real row.
+        PackageError: ONNX Runtime's answers differ from the framework's on a real row by more than 1e-5 (of the
+            largest answer, where that is above 1).
     """
     started = time.monotonic()
     checkpoint = Checkpoint.read(checkpoint_path)
     _check_names(name, label, checkpoint)
     design = checkpoint.design
     graph = find_recipe(design.spec.recipe).graph(checkpoint.fitted.weights, design)
-    sample = packaging.spread(read_rows(sample_path, design.model, label), packaging.REFERENCE_ROWS)
-    rows = encode(sample, design.model, design.vocabularies, label)
-    manifest = _manifest(name, checkpoint, _request(request, feature_service))
+    manifest = _manifest(name, checkpoint, graph, _request(request, feature_service))
+    count = packaging.image_rows(design.image_shape) if design.model.image else packaging.REFERENCE_ROWS
+    sample = packaging.read_sample(sample_path, design.model, label, count)
     with atomic.directory(package_path) as folder:
-        facts = _lineage(checkpoint, sample_path)
-        packaging.write_package(folder, _onnx_graph(graph), manifest, _tensors(rows, packaging.EXAMPLE_ROWS), facts)
-        difference = prove_parity(folder, graph, sample, rows)
+        facts, example = _lineage(checkpoint, sample_path), packaging.example_of(sample, manifest)
+        packaging.write_package(folder, _onnx_graph(graph), manifest, example, facts)
+        parity = prove_parity(folder, graph, sample)
         packaging.write_reference(folder, sample, label, packaging.open_package(folder))
-    return _summary(Path(package_path), manifest, checkpoint, difference, len(rows), time.monotonic() - started)
+    return _summary(Path(package_path), manifest, checkpoint, parity, time.monotonic() - started)
 
 
-def prove_parity(folder: Path, graph: Graph, sample: "pa.Table", rows: Rows) -> float:
-    """Compares the package, given plain values as a client sends them, with the framework on encoded rows.
+@dataclass(frozen=True)
+class Parity:
+    """How near the package is to its framework.
+
+    Attributes:
+        difference: The largest absolute difference of answers.
+        allowed: What it may be.
+        rows: How many rows were compared.
+    """
+
+    difference: float
+    allowed: float
+    rows: int
+
+
+def prove_parity(folder: Path, graph: Graph, sample: "pa.Table") -> Parity:
+    """Compares the package, given plain values as a client sends them, with the framework on the same rows.
 
     Args:
         folder: The package's folder.
         graph: The model in its framework.
         sample: Real rows.
-        rows: The same rows, encoded as in training.
 
     Returns:
-        The largest absolute difference of probabilities.
+        How near they are.
 
     Raises:
-        PackageError: It is above `LARGEST_DIFFERENCE`, or the package refuses the rows.
+        PackageError: They differ by more than is allowed, or the package refuses the rows.
     """
     package = packaging.open_package(folder)
     try:
         served = package.predict(packaging.columns_of(sample, [entry.name for entry in package.manifest.inputs]))
     except InputInvalidError as error:
         raise PackageError(f"the package refuses rows that the model was trained on: {error}") from None
-    differences = np.abs(served["probability"] - graph.probabilities(rows.numeric, rows.categorical))
+    (output,) = package.manifest.outputs
+    truth = graph.predict(sample)[output]
+    if served[output].shape != truth.shape:
+        raise PackageError(f"ONNX Runtime answers {served[output].shape}, {graph.framework} {truth.shape}; export anew")
+    differences = np.abs(served[output].astype(np.float64) - truth).reshape(len(truth), -1).max(axis=1)
+    allowed = LARGEST_DIFFERENCE * max(1.0, float(np.abs(truth).max()))
     largest = float(differences.max())
-    if not largest <= LARGEST_DIFFERENCE:  # NaN fails too
-        text = f"row {int(differences.argmax())} of the sample differs by {largest:.3g} between ONNX Runtime and torch"
-        raise PackageError(f"{text}; {LARGEST_DIFFERENCE:g} is allowed: the exported graph is not the trained model")
-    return largest
+    if not largest <= allowed:  # NaN fails too
+        raise PackageError(
+            f"row {int(differences.argmax())} of the sample differs by {largest:.3g} between ONNX Runtime and "
+            f"{graph.framework}; {allowed:g} is allowed: the exported graph is not the trained model"
+        )
+    return Parity(largest, allowed, sample.num_rows)
 
 
 def _check_names(name: str, label: str, checkpoint: Checkpoint) -> None:
@@ -125,12 +146,12 @@ def _check_names(name: str, label: str, checkpoint: Checkpoint) -> None:
         )
 
 
-def _manifest(name: str, checkpoint: Checkpoint, request: dict[str, Any] | None) -> Manifest:
-    design = checkpoint.design
-    words = design.vocabularies
-    categorical = [ModelInput(column, "categorical", tuple(words[column])) for column in design.model.categorical]
-    numeric = [ModelInput(column, "numeric") for column in design.model.numeric]
-    return Manifest(name, "binary", checkpoint.label, (*categorical, *numeric), request=request)
+def _manifest(name: str, checkpoint: Checkpoint, graph: Graph, request: dict[str, Any] | None) -> Manifest:
+    task = checkpoint.design.model.task
+    return Manifest(
+        name, task, checkpoint.label, graph.inputs(), outputs=(OUTPUTS[task],), classes=checkpoint.design.classes,
+        request=request,
+    )  # fmt: skip
 
 
 def _request(request: Mapping[str, Any], feature_service: str) -> dict[str, Any] | None:
@@ -160,14 +181,6 @@ def _onnx_graph(graph: Graph) -> "onnx.ModelProto":
     return made
 
 
-def _tensors(rows: Rows, count: int) -> packaging.Tensors:
-    tensors: packaging.Tensors = {
-        "numeric": np.nan_to_num(rows.numeric[:count], nan=0.0),
-        "categorical": rows.categorical[:count],
-    }
-    return {name: value for name, value in tensors.items() if value.shape[1]}
-
-
 def _lineage(checkpoint: Checkpoint, sample_path: Path | str) -> dict[str, Any]:
     return {
         **checkpoint.lineage,
@@ -181,25 +194,24 @@ def _lineage(checkpoint: Checkpoint, sample_path: Path | str) -> dict[str, Any]:
     }
 
 
-def _summary(
-    path: Path, manifest: Manifest, checkpoint: Checkpoint, difference: float, rows: int, seconds: float
-) -> Export:
+def _summary(path: Path, manifest: Manifest, checkpoint: Checkpoint, parity: Parity, seconds: float) -> Export:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     digest = package_digest(path)
     metrics = {
-        "largest_difference": difference,
-        "allowed_difference": LARGEST_DIFFERENCE,
-        "compared_rows": rows,
+        "largest_difference": parity.difference,
+        "allowed_difference": parity.allowed,
+        "compared_rows": parity.rows,
         "package_bytes": size,
         "seconds": round(seconds, 3),
     }
     metadata: dict[str, str | int | float | bool] = {
         "digest": digest,
         "name": manifest.name,
+        "task": manifest.task,
         "label": manifest.label,
         "inputs": len(manifest.inputs),
         "precision": "fp32",
-        "validation_log_loss": checkpoint.fitted.best.validation_log_loss,
+        **checkpoint.fitted.best.validation,
         "train_digest": checkpoint.lineage["train"]["digest"],
     }
     return Export(digest, metrics, metadata)

@@ -22,11 +22,11 @@ def quantize_model(
         package: The float model package, from export_model.
         sample: Real, labelled rows: they calibrate and they score.
         label: The label's column.
-        tolerance: By how much INT8's log loss may be above the float model's, in nats.
+        tolerance: By how much INT8 may be worse: in nats of log loss, or as a share of the RMSE (no classes).
 
     Returns:
         chosen: The INT8 package, or a copy of the float package with the same digest.
-        metrics: Seconds of a prediction at batch 1 and 64, and log loss, of both.
+        metrics: Seconds of a prediction at batch 1 and 64, and log loss or RMSE, of both.
         report: Which was kept, why, and both side by side.
     """
     from fairlead.optimization.quantize_model import task

@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fairlead import atomic, progress
 from fairlead.errors import ConfigurationError
 from fairlead.optimization import int8, packaging
-from fairlead.optimization.quantize_model.comparison import Comparison, choose, compare
+from fairlead.optimization.quantize_model.comparison import choose, compare
 from fairlead.optimization.quantize_model.report import write_report
+from fairlead.training.labels import encode_label
 from fairlead.training.spec import ModelSpec
-from fairlead.training.tabular import read_rows
 from fairlead_serving.package import MODEL, Manifest, ModelPackage, package_digest
 
 if TYPE_CHECKING:
@@ -59,7 +57,8 @@ def quantize(
         chosen_path: The package's folder to write: INT8, or a copy of the float package with the same digest.
         report_path: The HTML page to write.
         label: The label's column.
-        tolerance: By how much INT8's log loss may be above the float model's, in nats.
+        tolerance: By how much INT8 may be worse than float: in nats of log loss; for regression and ranking as a share
+            of the RMSE.
 
     Returns:
         Which was kept, why, and the figures.
@@ -73,31 +72,51 @@ def quantize(
     """
     package = packaging.open_package(package_path)
     _check(package.manifest, label, tolerance)
-    sample = read_rows(sample_path, _model_spec(package.manifest), label)
+    manifest = package.manifest
+    count = packaging.image_rows(manifest.images[0].shape) * 2 if manifest.images else SCORED_ROWS
+    scored = packaging.read_sample(sample_path, _model_spec(manifest), label, count)
+    truth = encode_label(scored[label], manifest.task, manifest.classes, label)
+    if not int8.can_quantize(package.path / MODEL):
+        return _keep_float(package, Path(chosen_path), report_path)
     with tempfile.TemporaryDirectory() as scratch, progress.step("quantizing") as step:
-        graph = int8.quantize(package.path / MODEL, _encode(package, packaging.spread(sample, CALIBRATION_ROWS)))
+        calibration = _encode(package, packaging.spread(scored, CALIBRATION_ROWS))
+        graph = int8.quantize(package.path / MODEL, calibration, whole=bool(manifest.images))
         (Path(scratch) / MODEL).write_bytes(graph.SerializeToString())
         step.advance()
-        scored = packaging.spread(sample, SCORED_ROWS)
-        truth = scored[label].to_numpy().astype("float32")
         candidate = replace(package, path=Path(scratch), _session=None)  # the same encoding before another graph
         comparison = compare(package, candidate, _encode(package, scored), truth)
         kept, reason = choose(comparison, tolerance)
         _write(package, graph if kept == "int8" else None, Path(chosen_path))
     write_report(report_path, comparison, kept, reason)
-    return Quantization(kept, reason, package_digest(chosen_path), _metrics(comparison, kept))
+    figures = {"int8_kept": float(kept == "int8"), **comparison.figures()}
+    return Quantization(kept, reason, package_digest(chosen_path), figures)
+
+
+def _keep_float(package: ModelPackage, chosen_path: Path, report_path: Path | str) -> Quantization:
+    """Hands on a model without matrix products, such as trees."""
+    reason = "The model has no matrix products or convolutions, so there is nothing to quantize."
+    _write(package, None, chosen_path)
+    write_report(report_path, None, "fp32", reason)
+    return Quantization("fp32", reason, package_digest(chosen_path), {"int8_kept": 0.0})
 
 
 def _check(manifest: Manifest, label: str, tolerance: float) -> None:
     if not tolerance >= 0:
-        raise ConfigurationError(f"tolerance must be 0 nats or more, got {tolerance}")
+        raise ConfigurationError(f"tolerance must be 0 or more, got {tolerance}")
     if label != manifest.label:
         raise ConfigurationError(f"label {label!r}: the package predicts {manifest.label!r}; name that")
 
 
 def _model_spec(manifest: Manifest) -> ModelSpec:
-    return ModelSpec(
-        categorical=[entry.name for entry in manifest.categorical], numeric=[entry.name for entry in manifest.numeric]
+    """What reading the sample needs; a ranking is scored as numbers, for which groups do not matter."""
+    return ModelSpec.parse(
+        {
+            "task": "regression" if manifest.task == "ranking" else manifest.task,
+            "categorical": [entry.name for entry in manifest.categorical],
+            "numeric": [entry.name for entry in manifest.numeric],
+            "image": manifest.images[0].name if manifest.images else "",
+        },
+        "model",
     )
 
 
@@ -112,20 +131,7 @@ def _write(package: ModelPackage, graph: "onnx.ModelProto | None", target: Path)
             shutil.copytree(package.path, folder, dirs_exist_ok=True)
             return
         sample = packaging.read_reference(package.path)
-        tensors = _encode(package, sample.slice(0, packaging.EXAMPLE_ROWS))
-        example = {name: np.nan_to_num(value) for name, value in tensors.items()}
+        example = packaging.example_of(sample, package.manifest)
         origin = {**packaging.read_lineage(package.path), "precision": "int8", "quantized_from": package.digest}
         packaging.write_package(folder, graph, package.manifest, example, origin)
         packaging.write_reference(folder, sample, package.manifest.label, packaging.open_package(folder))
-
-
-def _metrics(comparison: Comparison, kept: str) -> dict[str, float]:
-    figures = {"int8_kept": float(kept == "int8")}
-    for batch in comparison.float_seconds:
-        figures[f"fp32_seconds_batch_{batch}"] = comparison.float_seconds[batch]
-        figures[f"int8_seconds_batch_{batch}"] = comparison.int8_seconds[batch]
-        figures[f"speed_up_batch_{batch}"] = comparison.speed_up(batch)
-    figures["fp32_log_loss"] = comparison.float_log_loss
-    figures["int8_log_loss"] = comparison.int8_log_loss
-    figures["largest_difference"] = comparison.largest_difference
-    return figures

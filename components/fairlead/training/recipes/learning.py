@@ -1,116 +1,129 @@
-"""What every way to fit the tabular network shares: batches, the score, the epoch that is kept.
+"""What the recipes on torch give to the engine: rows or pictures in memory, the loss and the figures of a task.
 
 Rows lie in memory and are cut into batches by index: a DataLoader's workers would cost more than the arithmetic.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch import Generator, Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from fairlead.errors import DataError
-from fairlead.training.recipes.network import TabularNetwork, hide_categories
-from fairlead.training.recipes.protocol import Epoch, Fitted, Observer
-from fairlead.training.spec import TrainSpec
-from fairlead.training.tabular import Rows, roc_auc
+from fairlead.training.engine.learnable import Phase
+from fairlead.training.images import Pictures
+from fairlead.training.recipes.protocol import Design, Objective, Prepared
+from fairlead.training.scores import OBJECTIVES, Array, validation_figures
+from fairlead.training.tabular import Rows
 
-HIDDEN_CATEGORIES = 0.01  # share of known categories that training hides, to learn what an unknown one means
-SCORING_BATCH = 16_384
+TABLE_BATCH, IMAGE_BATCH = 16_384, 512  # rows that are scored at once
 
-Batch = tuple[Tensor, Tensor, Tensor]
-
-
-def tensors(rows: Rows) -> Batch:
-    """Gives rows as tensors that share their memory: numeric (N, F), categorical (N, C), label (N,)."""
-    return torch.from_numpy(rows.numeric), torch.from_numpy(rows.categorical), torch.from_numpy(rows.label)
+Inputs = tuple[Tensor, ...]
+Augment = Callable[[Inputs, Generator], Inputs]
 
 
-class Batches:
-    """Shuffled batches of in-memory rows, in another order each epoch; the last, smaller one counts too."""
+def input_tensors(examples: Rows | Pictures) -> Inputs:
+    """Gives rows as tensors that share their memory.
 
-    def __init__(self, rows: Rows, size: int, seed: int) -> None:
-        """Makes the batches of one training; `seed` decides every order."""
-        self.rows, self.size = tensors(rows), size
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.rows[2]) / self.size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        numeric, categorical, label = self.rows
-        for chosen in torch.split(torch.randperm(len(label), generator=self.generator), self.size):
-            codes = hide_categories(categorical[chosen], HIDDEN_CATEGORIES, self.generator)
-            yield numeric[chosen], codes, label[chosen]
+    Returns:
+        numeric float32 (N, F) and categorical int64 (N, C); or pixels uint8 (N, H, W, channels).
+    """
+    if isinstance(examples, Pictures):
+        return (torch.from_numpy(examples.pixels),)
+    return torch.from_numpy(examples.numeric), torch.from_numpy(examples.categorical)
 
 
-def batch_loss(network: TabularNetwork, batch: Batch) -> Tensor:
-    """The mean loss of one batch, in nats."""
-    numeric, categorical, label = batch
-    return binary_cross_entropy_with_logits(network(numeric, categorical), label)
+class Rescaled(nn.Module):
+    """A module whose output is brought to the label's unit, so that it has only to learn deviations."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, center: float = 0.0, scale: float = 1.0) -> None:
+        """Wraps a module whose outputs are about standard normal."""
+        super().__init__()
+        self.network = network
+        self.register_buffer("center", torch.tensor(center))
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Computes predictions in the label's unit, (N,)."""
+        return self.network(*inputs) * self.scale + self.center  # type: ignore[no-any-return]
 
 
-class Keeper:
-    """Scores the validation rows after each epoch, keeps the best weights, stops when patience ends."""
+def for_task(network: nn.Module, design: Design, label: Array | None = None) -> nn.Module:
+    """Wraps the network of a regression or a ranking; `label` are the training rows', None where weights follow."""
+    if design.model.task not in ("regression", "ranking"):
+        return network
+    if label is None:
+        return Rescaled(network)
+    return Rescaled(network, float(label.mean(dtype=np.float64)), float(label.std(dtype=np.float64)) or 1.0)
 
-    def __init__(self, validation: Rows, spec: TrainSpec, observe: Observer) -> None:
-        """Makes the keeper of one training."""
-        self.validation, self.spec, self.observe = tensors(validation), spec, observe
-        self.losses: list[Tensor] = []
-        self.epochs: list[Epoch] = []
-        self.best: Epoch | None = None
-        self.weights: dict[str, Tensor] = {}
 
-    def end_batch(self, loss: Tensor, epochs_done: float) -> None:
-        """Remembers a batch's loss, and tells how far training is."""
-        self.losses.append(loss.detach())
-        self.observe(epochs_done, None)
+class TaskLearnable:
+    """A module that learns a task from examples in memory; see `fairlead.training.engine.learnable.Learnable`."""
 
-    def end_epoch(self, network: TabularNetwork) -> bool:
-        """Scores and keeps.
+    module: nn.Module
+    train_size: int
+    objective: Objective
+    phases: Sequence[Phase]
 
-        Returns:
-            Whether to stop.
+    def __init__(
+        self, module: nn.Module, data: Prepared, augment: Augment | None = None, phases: Sequence[Phase] = ()
+    ) -> None:
+        """Makes the learnable of one training.
 
-        Raises:
-            DataError: A loss is not finite.
+        Args:
+            module: With fresh weights; called with the input tensors, it gives raw scores (N,) or (N, K).
+            data: From the recipe's `prepare`.
+            augment: Changes the inputs of a training batch; all chance from its generator.
+            phases: One after another; empty for one.
         """
-        train_loss = float(torch.stack(self.losses).mean())
-        self.losses.clear()
-        epoch = Epoch(len(self.epochs) + 1, train_loss, *score(network, self.validation))
-        if not math.isfinite(epoch.train_log_loss + epoch.validation_log_loss):
-            raise DataError(
-                f"the loss was not finite in epoch {epoch.epoch} (train {epoch.train_log_loss}, "
-                f"validation {epoch.validation_log_loss}); lower train.learning_rate={self.spec.learning_rate}"
-            )
-        self.epochs.append(epoch)
-        if self.best is None or epoch.validation_log_loss < self.best.validation_log_loss:
-            self.best = epoch
-            self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self.observe(float(epoch.epoch), epoch)
-        return epoch.epoch - self.best.epoch >= self.spec.patience
+        self.module, self.augment, self.phases = module, augment, phases
+        self.task, self.objective = data.design.model.task, OBJECTIVES[data.design.model.task]
+        self.train_size, self.validation = len(data.train), data.validation
+        self.inputs, self.label = input_tensors(data.train), torch.from_numpy(data.train.label)
+        self.scoring_batch = IMAGE_BATCH if isinstance(data.train, Pictures) else TABLE_BATCH
+        self.scale = float(module.scale) if isinstance(module, Rescaled) else 1.0
 
-    def fitted(self) -> Fitted:
-        """The best epoch's weights, and the learning curve.
+    def batch(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """Gathers examples; see `Learnable.batch`."""
+        if len(indices) == 1:  # batch norm has no variance of one row; twice the same row has the same mean loss
+            indices = indices.repeat(2)
+        inputs = tuple(tensor[indices] for tensor in self.inputs)
+        if self.augment is not None:
+            inputs = self.augment(inputs, generator)
+        return (*inputs, self.label[indices])
 
-        Raises:
-            DataError: No epoch ended.
-        """
-        if self.best is None:
-            raise DataError(
-                "training ended before its first epoch did; were the rows or train.epochs changed meanwhile?"
-            )
-        return Fitted({name: value.numpy() for name, value in self.weights.items()}, self.epochs, self.best)
+    def loss(self, module: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        """The mean loss: cross-entropy in nats, or the squared error in the label's variances."""
+        *inputs, label = batch
+        raw = module(*inputs).float()
+        if self.task == "binary":
+            return binary_cross_entropy_with_logits(raw, label)
+        if self.task == "multiclass":
+            return cross_entropy(raw, label)
+        return mse_loss(raw / self.scale, label / self.scale)
+
+    def score(self, module: nn.Module) -> dict[str, float]:
+        """The task's validation figures; see `Learnable.score`."""
+        group = self.validation.group if isinstance(self.validation, Rows) else None
+        raw = raw_scores(module, input_tensors(self.validation), self.scoring_batch)
+        return validation_figures(self.task, self.validation.label, raw, group)
 
 
 @torch.no_grad()
-def score(network: TabularNetwork, rows: Batch) -> tuple[float, float]:
-    """Log loss (nats) and ROC AUC of a network on rows."""
-    network.eval()
-    numeric, categorical, label = rows
-    parts = zip(torch.split(numeric, SCORING_BATCH), torch.split(categorical, SCORING_BATCH), strict=True)
-    logits = torch.cat([network(*part) for part in parts]).double()  # (N,)
-    network.train()
-    loss = binary_cross_entropy_with_logits(logits, label.double())
-    return float(loss), roc_auc(label.numpy(), logits.numpy())
+def raw_scores(module: nn.Module, inputs: Inputs, batch: int) -> Array:
+    """What a module says of rows, part by part.
+
+    Args:
+        module: In evaluation mode.
+        inputs: Its input tensors.
+        batch: Rows of a part.
+
+    Returns:
+        float32 (N,) or (N, K).
+    """
+    device = next((tensor.device for tensor in module.state_dict().values()), torch.device("cpu"))
+    parts = zip(*(torch.split(tensor, batch) for tensor in inputs), strict=True)
+    return np.asarray(torch.cat([module(*(t.to(device) for t in part)).float().cpu() for part in parts]).numpy())

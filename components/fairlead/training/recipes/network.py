@@ -1,4 +1,4 @@
-"""The tabular network in torch: raw numbers and category codes in, a logit out.
+"""The tabular network in torch: raw numbers and category codes in, raw scores out.
 
 Imputation and scaling are buffers of the module, so that they leave with it into the ONNX graph.
 """
@@ -89,7 +89,12 @@ class TabularNetwork(nn.Module):
     bin_scale: Tensor
 
     def __init__(
-        self, statistics: Statistics, vocabulary_sizes: Sequence[int], hidden: Sequence[int], dropout: float
+        self,
+        statistics: Statistics,
+        vocabulary_sizes: Sequence[int],
+        hidden: Sequence[int],
+        dropout: float,
+        outputs: int = 1,
     ) -> None:
         """Makes a network with fresh weights from torch's global random generator.
 
@@ -98,6 +103,7 @@ class TabularNetwork(nn.Module):
             vocabulary_sizes: Words of each of the C categorical columns.
             hidden: Widths of the hidden layers.
             dropout: Share of hidden units left out in training.
+            outputs: Raw scores of a row: 1, or K classes.
         """
         super().__init__()
         for field in fields(statistics):
@@ -108,17 +114,18 @@ class TabularNetwork(nn.Module):
         for units in hidden:
             layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
             width = units
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.layers = nn.Sequential(*layers, nn.Linear(width, outputs))
+        self.outputs = outputs
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Computes logits.
+        """Computes raw scores.
 
         Args:
             numeric: float32 (N, F), NaN where missing.
             categorical: int64 (N, C), codes.
 
         Returns:
-            float32 (N,).
+            float32 (N,), or (N, K).
         """
         known = numeric.abs() <= LARGEST  # (N, F); false for NaN
         filled = torch.where(known, numeric, self.median)
@@ -126,7 +133,8 @@ class TabularNetwork(nn.Module):
         pieces = ((filled.unsqueeze(2) - self.bin_start) * self.bin_scale).clamp(0, 1)  # (N, F, BINS)
         missing = (~known).float() * self.indicated
         embedded = [layer(categorical[:, i]) for i, layer in enumerate(self.embeddings)]  # each (N, width)
-        return self.layers(torch.cat([scaled, pieces.flatten(1), missing, *embedded], dim=1)).squeeze(1)  # type: ignore[no-any-return]
+        raw: Tensor = self.layers(torch.cat([scaled, pieces.flatten(1), missing, *embedded], dim=1))
+        return raw.squeeze(1) if self.outputs == 1 else raw
 
 
 def hide_categories(categorical: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -1,121 +1,60 @@
-"""The recipe `tabular-network`: a small network for tables, trained by Lightning."""
+"""The recipe `tabular-network`: a small network for tables."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
+from pydantic import Field, field_validator
 
-from fairlead.errors import SourceError
-from fairlead.training.recipes.protocol import Design, Fitted, Observer, Weights
-from fairlead.training.tabular import Codes, Floats, Rows
+from fairlead.sections import Section
+from fairlead.training import images, tabular
+from fairlead.training.recipes.protocol import Design
+from fairlead.training.recipes.torch_recipe import TorchRecipe
 
 if TYPE_CHECKING:
-    from fairlead.training.recipes.network import Statistics, TabularNetwork
+    from torch import Generator, nn
 
-MUCH_ARITHMETIC = 200_000_000  # multiplications of one step's forward pass
+    from fairlead.training.recipes.learning import Inputs
 
-
-class TabularNetworkRecipe:
-    """Embeddings for categories, imputed and standardised numbers, an MLP, binary cross-entropy, early stopping."""
-
-    def load(self, *, trial: bool = False) -> None:
-        """Imports torch, and Lightning unless for trials; see `Recipe.load`."""
-        import_module(f"fairlead.training.recipes.{'trial' if trial else 'fitting'}")
-
-    def fit(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
-        """Fits weights with Lightning; see `Recipe.fit`."""
-        from fairlead.training.recipes.fitting import fit_network
-
-        with _fresh_network(train, design) as network:
-            return fit_network(network, train, validation, design.spec, observe)
-
-    def fit_trial(self, train: Rows, validation: Rows, design: Design, observe: Observer) -> Fitted:
-        """Fits the same weights without Lightning; see `Recipe.fit_trial`."""
-        from fairlead.training.recipes.trial import fit_trial
-
-        with _fresh_network(train, design) as network:
-            return fit_trial(network, train, validation, design.spec, observe)
-
-    def graph(self, weights: Weights, design: Design) -> "NetworkGraph":
-        """Makes the network again; see `Recipe.graph`."""
-        import torch
-
-        from fairlead.training.recipes.network import Statistics
-
-        network = _network(Statistics.blank(len(design.model.numeric)), design)
-        try:
-            network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        except RuntimeError as error:
-            raise SourceError(
-                f"the checkpoint's weights do not fit its own description: {error}; train again"
-            ) from None
-        return NetworkGraph(network.eval())
+HIDDEN_CATEGORIES = 0.01  # share of known categories that training hides, to learn what an unknown one means
 
 
-class NetworkGraph:
-    """A trained network, about to leave torch."""
+class TabularOptions(Section):
+    """The options of `tabular-network`.
 
-    def __init__(self, network: "TabularNetwork") -> None:
-        """Wraps a network in evaluation mode."""
-        self.network = network
-
-    def probabilities(self, numeric: Floats, categorical: Codes) -> Floats:
-        """Predicts with torch; see `Graph.probabilities`."""
-        import torch
-
-        with torch.no_grad():
-            logits = self.network(torch.from_numpy(numeric), torch.from_numpy(categorical))
-        return np.asarray(torch.sigmoid(logits).numpy(), dtype=np.float32)
-
-    def write_onnx(self, path: Path) -> None:
-        """Writes the ONNX graph; see `Graph.write_onnx`."""
-        from fairlead.training.recipes.onnx_graph import write_onnx
-
-        write_onnx(self.network, path)
-
-
-def _network(statistics: "Statistics", design: Design) -> "TabularNetwork":
-    from fairlead.training.recipes.network import TabularNetwork
-
-    return TabularNetwork(statistics, design.vocabulary_sizes, design.spec.hidden, design.spec.dropout)
-
-
-@contextmanager
-def _fresh_network(train: Rows, design: Design) -> "Iterator[TabularNetwork]":
-    """Makes the network that training starts from, and lets torch use as many threads as pay."""
-    import torch
-
-    from fairlead.training.recipes.network import Statistics
-
-    with _threads(design.spec.threads or sensible_threads(design)):
-        torch.manual_seed(design.spec.seed)
-        yield _network(Statistics.of(train.numeric), design)
-
-
-def sensible_threads(design: Design) -> int:
-    """The threads that pay: one unless a step has much arithmetic, then all cores.
-
-    With 1,024 rows a step and layers of 128 and 64, two threads were no faster than one on two free cores, and ten
-    times slower when other processes used the cores too: each of torch's many small operations waits for both.
+    Attributes:
+        hidden: Widths of the hidden layers; none makes it a linear model over encoded numbers and embeddings.
+        dropout: Share of hidden units left out at each step.
     """
-    widths = [10 * len(design.model.numeric) + 8 * len(design.model.categorical), *design.spec.hidden, 1]
-    products = design.spec.batch_size * sum(a * b for a, b in pairwise(widths))
-    return len(os.sched_getaffinity(0)) if products > MUCH_ARITHMETIC else 1
+
+    hidden: list[int] = Field(default=[128, 64])
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @field_validator("hidden")
+    @classmethod
+    def _check_widths(cls, widths: list[int]) -> list[int]:
+        if any(width < 1 for width in widths):
+            raise ValueError(f"hidden layers need at least one unit each, got {widths}")
+        return widths
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Lets torch use so many threads for a while."""
-    import torch
+class TabularNetworkRecipe(TorchRecipe):
+    """Embeddings for categories, imputed, standardised and piecewise linearly encoded numbers, an MLP."""
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    options = TabularOptions
+    takes = ("tables",)
+
+    def make_module(self, design: Design, train: "tabular.Rows | images.Pictures | None" = None) -> "nn.Module":
+        """Makes the network; see `TorchRecipe.make_module`."""
+        from fairlead.training.recipes.network import Statistics, TabularNetwork
+
+        options = cast("TabularOptions", self.options_of(design.spec))
+        known = Statistics.of(train.numeric) if isinstance(train, tabular.Rows) else None
+        statistics = known or Statistics.blank(len(design.model.numeric))
+        return TabularNetwork(statistics, design.vocabulary_sizes, options.hidden, options.dropout, design.outputs)
+
+    def augment(self, design: Design, inputs: "Inputs", generator: "Generator") -> "Inputs":
+        """Hides some categories; see `TorchRecipe.augment`."""
+        from fairlead.training.recipes.network import hide_categories
+
+        del design
+        numeric, categorical = inputs
+        return numeric, hide_categories(categorical, HIDDEN_CATEGORIES, generator)

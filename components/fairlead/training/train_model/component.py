@@ -20,20 +20,21 @@ def train_model(
     label: str,
     best: Optional[Input[Artifact]] = None,
 ) -> None:
-    """Trains a model by its recipe; the same seed and data give the same weights, bit by bit.
+    """Trains a model by its recipe; the same seed and data give the same weights, bit by bit, also after a kill.
 
     Args:
         train: The rows to learn from.
-        validation: The rows that choose the epoch: the one with the lowest log loss is kept.
-        model: The problem's `model` section: which columns are categorical, which are numeric.
-        train_spec: The problem's `train` section: recipe and hyperparameters.
-        label: The column to predict; it holds 0 and 1.
+        validation: The rows that choose the epoch: the one with the best of the recipe's figures is kept.
+        model: The problem's `model` section: the task, and which columns it sees.
+        train_spec: The problem's `train` section: recipe, hyperparameters, precision, processes, budget.
+        label: The column to predict.
         best: What tune_model found; its hyperparameters replace those of `train_spec`.
 
     Returns:
-        checkpoint: A folder of weights.safetensors and checkpoint.json (design, learning curve, lineage); no pickle.
-        report: The learning curve, the hyperparameters, the inputs and the lineage.
-        metrics: Validation log loss and ROC AUC of the kept epoch, rows, seconds.
+        checkpoint: A folder of weights.safetensors and checkpoint.json (design, learning curve, lineage), no pickle;
+            resources.json says what training took.
+        report: The learning curve, what it took, the hyperparameters, the inputs and the lineage.
+        metrics: The kept epoch's validation figures, rows, seconds, energy and cost.
     """
     from fairlead.training.train_model import task
 

@@ -1,24 +1,25 @@
 """Trains a model by its recipe and leaves a checkpoint."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fairlead import progress
+from fairlead import atomic
 from fairlead.errors import SourceError
+from fairlead.settings import settings
 from fairlead.training import lineage
+from fairlead.training.beside import Beside, beside
 from fairlead.training.checkpoint import Checkpoint
-from fairlead.training.recipes.protocol import Design, Epoch, Fitted
-from fairlead.training.recipes.registry import find_recipe
+from fairlead.training.job import Job, do
+from fairlead.training.progress import Spending, Teller, check_budget, cost_of
 from fairlead.training.spec import ModelSpec, TrainSpec
-from fairlead.training.tabular import Rows, describe_numbers, encode, fit_vocabularies, read_rows
+from fairlead.training.tracking import Tracked
 from fairlead.training.train_model.report import write_report
+from fairlead.training.work import work_folder
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+RESOURCES = "resources.json"
 
 
 @dataclass(frozen=True)
@@ -45,65 +46,102 @@ def train(
     label: str,
     best_path: Path | str | None = None,
 ) -> Training:
-    """Trains a model.
+    """Trains a model; one that was killed goes on where it was.
 
     Args:
         train_path: The dataset to learn from.
         validation_path: The dataset that chooses the epoch.
-        checkpoint_path: The folder to write: weights.safetensors, checkpoint.json.
+        checkpoint_path: The folder to write: weights.safetensors, checkpoint.json, and resources.json beside them.
         report_path: The HTML page to write.
         model: The problem's `model` section.
         train_spec: The problem's `train` section.
-        label: The column to predict; it holds 0 and 1.
+        label: The column to predict.
         best_path: What tune_model found; its hyperparameters replace those of `train_spec`.
 
     Returns:
         Metrics and metadata.
 
     Raises:
-        ConfigurationError: A key, a value or the recipe's name is wrong.
+        ConfigurationError: A key, a value or the recipe's name is wrong, or they do not go together here.
         SourceError: A dataset or `best` is not finished or corrupt.
         SchemaError: A column is absent or of a wrong type.
-        DataError: Too few rows, a label that is missing, not 0 or 1, or always the same, or a loss that is not finite.
+        DataError: Too few rows, labels that will not do, or a loss that is not finite.
+        BudgetError: Training used more than `train.budget` allows.
+        PlatformError: One of several processes died.
     """
-    inputs, spec = ModelSpec.parse(model, "model"), TrainSpec.parse(train_spec, "train")
-    tuned = read_hyperparameters(best_path) if best_path is not None else {}
-    spec = spec.with_hyperparameters(tuned)
-    recipe = find_recipe(spec.recipe)
-    train_table, validation_table = read_rows(train_path, inputs, label), read_rows(validation_path, inputs, label)
-    design = Design(inputs, spec, fit_vocabularies(train_table, inputs.categorical))
-    train_rows, validation_rows = _encode(train_table, design, label), _encode(validation_table, design, label)
-    with progress.step("training", total=spec.epochs) as step:
-        recipe.load()
-        started = time.monotonic()
-        fitted = recipe.fit(train_rows, validation_rows, design, Teller(step, len(train_rows)))
-        seconds = time.monotonic() - started
-    facts = describe_lineage(train_path, validation_path, tuned)
-    checkpoint = Checkpoint(design, label, fitted, facts, describe_numbers(train_rows, inputs))
-    checkpoint.write(checkpoint_path)
-    result = Training(_metrics(fitted, train_rows, validation_rows, seconds), _metadata(checkpoint))
-    write_report(report_path, checkpoint, result.metrics)
+    job = _job(train_path, validation_path, model, train_spec, label, best_path)
+    job.recipe()  # a wrong one is told before anything is read
+    with work_folder(job) as work, beside(work, _tracked(job), _country(job)) as companion:
+        checkpoint, resources = _train(job, work, companion)
+        check_budget(job.spec.budget, resources["seconds"], resources.get("kilowatt_hours", 0.0))
+        checkpoint.write(checkpoint_path)
+        atomic.write_json(Path(checkpoint_path) / RESOURCES, resources)
+        result = Training(_metrics(checkpoint, resources), _metadata(checkpoint, resources))
+        write_report(report_path, checkpoint, result.metrics, resources)
+        companion.close("FINISHED", _final(checkpoint, result, checkpoint_path, report_path))
     return result
 
 
-def _encode(table: "pa.Table", design: Design, label: str) -> Rows:
-    return encode(table, design.model, design.vocabularies, label)
+def _job(
+    train_path: Path | str, validation_path: Path | str, model: Mapping[str, Any], train_spec: Mapping[str, Any],
+    label: str, best_path: Path | str | None,
+) -> Job:  # fmt: skip
+    tuned = read_hyperparameters(best_path) if best_path is not None else {}
+    spec = TrainSpec.parse(train_spec, "train").with_hyperparameters(tuned)
+    return Job(Path(train_path), Path(validation_path), ModelSpec.parse(model, "model"), spec, label, tuned)
 
 
-class Teller:
-    """Turns a recipe's observations into progress, with the rate of rows and the epoch's figures."""
+def _train(job: Job, work: Path, companion: Beside) -> tuple[Checkpoint, dict[str, Any]]:
+    """Trains, in this process or in several, and says what it took."""
+    companion.begin()
+    if job.spec.processes > 1:
+        from fairlead.training.engine.launch import train_together
 
-    def __init__(self, step: progress.Step, rows: int) -> None:
-        """Starts the clock; `rows` are those of one epoch."""
-        self.step, self.rows, self.started = step, rows, time.monotonic()
+        checkpoint = train_together(job, work)
+    else:
+        with Teller.of(job, work) as teller:
+            checkpoint = do(job, teller, work)
+    spent = Spending(work, job.spec.budget)
+    return checkpoint, _resources(job, spent.before, companion.end(spent.before))
 
-    def __call__(self, epochs_done: float, epoch: Epoch | None) -> None:
-        """Tells how far training is."""
-        elapsed = max(time.monotonic() - self.started, 1e-9)
-        figures: dict[str, float] = {"rows_per_second": round(self.rows * epochs_done / elapsed)}
-        if epoch is not None:
-            figures |= {"log_loss": epoch.validation_log_loss, "roc_auc": epoch.validation_roc_auc}
-        self.step.update(epochs_done, **figures)
+
+def _resources(job: Job, seconds: float, energy: Mapping[str, Any]) -> dict[str, Any]:
+    budget = job.spec.budget
+    cost = cost_of(budget, seconds, energy.get("kilowatt_hours", 0.0))
+    priced = {"cost": cost} if budget.price_per_hour or budget.price_per_kilowatt_hour else {}
+    return {"seconds": seconds, "processes": job.spec.processes, **priced, **energy}
+
+
+def _country(job: Job) -> str:
+    return job.spec.budget.country if settings().energy else ""
+
+
+def _tracked(job: Job) -> Tracked | None:
+    place = settings()
+    if not place.tracking:
+        return None
+    sections = {"model": job.model.model_dump(), "train": job.spec.model_dump()}
+    data = {
+        role: lineage.describe_dataset(path) for role, path in (("train", job.train), ("validation", job.validation))
+    }
+    parameters = {**_flat(sections["model"], "model."), **_flat(sections["train"]), "label": job.label}
+    tags = {f"{role}_digest": facts["digest"] for role, facts in data.items()}
+    return Tracked(
+        uri=place.tracking_uri or f"sqlite:///{place.registry_home / 'mlflow.db'}",
+        home=str(place.home),
+        experiment=data["train"]["name"],
+        name=f"{job.spec.recipe} {job.digest()[:8]}",
+        parameters=parameters,
+        tags={**tags, "revision": lineage.code_revision() or ""},
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one, with dots: `options.dropout`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
 
 
 def read_hyperparameters(path: Path | str) -> dict[str, Any]:
@@ -118,41 +156,48 @@ def read_hyperparameters(path: Path | str) -> dict[str, Any]:
         raise SourceError(f"{path} holds no hyperparameters ({error!r}); give the file that tune_model wrote") from None
 
 
-def describe_lineage(train_path: Path | str, validation_path: Path | str, tuned: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model comes from; no times of day, so that equal trainings give equal checkpoints."""
-    return {
-        "train": lineage.describe_dataset(train_path),
-        "validation": lineage.describe_dataset(validation_path),
-        "tuned": dict(tuned),
-        "versions": lineage.library_versions(),
-        "revision": lineage.code_revision(),
-    }
-
-
-def _metrics(fitted: Fitted, train_rows: Rows, validation_rows: Rows, seconds: float) -> dict[str, float]:
-    return {
-        "validation_log_loss": fitted.best.validation_log_loss,
-        "validation_roc_auc": fitted.best.validation_roc_auc,
+def _metrics(checkpoint: Checkpoint, resources: Mapping[str, Any]) -> dict[str, float]:
+    fitted, rows = checkpoint.fitted, checkpoint.lineage["train"]["rows"]
+    seconds = max(resources["seconds"], 1e-9)
+    figures = {
+        **fitted.best.validation,
         "best_epoch": fitted.best.epoch,
         "epochs": len(fitted.epochs),
-        "train_rows": len(train_rows),
-        "validation_rows": len(validation_rows),
+        "train_rows": rows,
+        "validation_rows": checkpoint.lineage["validation"]["rows"],
         "parameters": sum(int(value.size) for value in fitted.weights.values()),
         "seconds": round(seconds, 3),
-        "rows_per_second": round(len(train_rows) * len(fitted.epochs) / seconds),
+        "rows_per_second": round(rows * len(fitted.epochs) / seconds),
     }
+    used = ("kilowatt_hours", "grams_co2", "mean_watts", "cost")
+    return {**figures, **{name: float(f"{resources[name]:.4g}") for name in used if name in resources}}
 
 
-def _metadata(checkpoint: Checkpoint) -> dict[str, str | int | float | bool]:
-    best = checkpoint.fitted.best
+def _metadata(checkpoint: Checkpoint, resources: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    best, used = checkpoint.fitted.best, ("seconds", "kilowatt_hours", "grams_co2", "cost")
     return {
         "recipe": checkpoint.design.spec.recipe,
+        "task": checkpoint.design.model.task,
         "label": checkpoint.label,
         "seed": checkpoint.design.spec.seed,
         "best_epoch": best.epoch,
-        "validation_log_loss": best.validation_log_loss,
-        "validation_roc_auc": best.validation_roc_auc,
+        **best.validation,
         "train_digest": checkpoint.lineage["train"]["digest"],
         "train_rows": checkpoint.lineage["train"]["rows"],
         "revision": checkpoint.lineage["revision"] or "",
+        **{name: resources[name] for name in used if name in resources},
+    }
+
+
+def _final(
+    checkpoint: Checkpoint, result: Training, checkpoint_path: Path | str, report_path: Path | str
+) -> dict[str, Any]:
+    """What the tracking run gets at the end."""
+    curve = [{"epoch": e.epoch, "train_loss": e.train_loss, **e.validation} for e in checkpoint.fitted.epochs]
+    folder = Path(checkpoint_path).absolute()
+    artifacts = [folder / "checkpoint.json", folder / RESOURCES, Path(report_path).absolute()]
+    return {
+        "metrics": {f"final_{name}": value for name, value in result.metrics.items()},
+        "curve": curve,
+        "artifacts": [str(path) for path in artifacts],
     }
