@@ -1,244 +1,241 @@
-"""The search itself: Optuna on SQLite, one trial after another, going on where a killed run stopped."""
+"""The search itself: what is tried next, what became of it, and when it is over."""
 
-import itertools
 import logging
-import random
+import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from fairlead.errors import FairleadError, StateError
-from fairlead.tuning.spec import Parameter, TuneSpec, as_number, is_whole
+from fairlead.errors import ConfigurationError, DataError, FairleadError, nearest
+from fairlead.tuning.sampling import Values
+from fairlead.tuning.spec import Objective, TuneSpec
+from fairlead.tuning.stopping import Rule, make_rule
+from fairlead.tuning.study import FAILED, STOPPED, SUCCEEDED, Asked, Report, Study, TrialRecord
 
-if TYPE_CHECKING:
-    import optuna
-
-Values = dict[str, Any]
 Figures = Mapping[str, float]
-Evaluate = Callable[[Values], Figures]
+Hear = Callable[[Figures], None]  # called after each epoch with its figures; raises `TrialStopped`
+Evaluate = Callable[[Values, Hear], Figures]
+Tell = Callable[[list[TrialRecord]], None]
 
-INTERRUPTED, ERROR, SECONDS = "interrupted", "error", "seconds"
+MOST_ATTEMPTS = 2  # a trial whose process died so often has failed: it may well be what killed it
+# What a training may raise, a user's own recipe included. A defect of another kind ends the search.
+TRIAL_ERRORS = (FairleadError, ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrialRecord:
-    """One finished trial.
+class TrialStopped(Exception):  # noqa: N818 (no error: a trial that went badly is stopped)
+    """Raised inside a trial to end it early."""
+
+
+@dataclass
+class Running:
+    """A trial under way.
 
     Attributes:
-        number: Its place in the search, from 0.
-        values: The parameters' values.
-        metric: The objective's value; None where it failed.
-        seconds: How long it took.
-        started_at: When, with a zone.
-        error: Why it failed; empty where it did not.
+        asked: Its place and values.
+        worker: Which process runs it.
+        rule: When it is stopped.
+        started: On the monotonic clock, in seconds.
+        heard: The figures after each epoch.
+        curve: The objective's metric after each epoch.
     """
 
-    number: int
-    values: Values
-    metric: float | None
-    seconds: float
-    started_at: datetime
-    error: str = ""
+    asked: Asked
+    worker: int
+    rule: Rule
+    started: float
+    heard: list[Figures] = field(default_factory=list)
+    curve: list[float] = field(default_factory=list)
+    succeeded: bool = False
+
+    @property
+    def number(self) -> int:
+        """Its place in the search."""
+        return self.asked.place
 
 
-@contextmanager
-def open_study(path: Path, name: str, spec: TuneSpec) -> "Iterator[optuna.Study]":
-    """Opens a study, or makes it; one process at a time, others wait.
+class Search:
+    """One search: gives trials out, takes their results, and knows when it is over."""
 
-    Args:
-        path: The SQLite file.
-        name: The study's name.
-        spec: The search.
+    def __init__(self, study: Study, spec: TuneSpec, tell: Tell | None = None) -> None:
+        """Takes up a search where its study stands; `tell` is called with all ended trials at every change."""
+        self.study, self.spec, self.tell = study, spec, tell or (lambda _done: None)
+        self.done = study.records()
+        self.running: dict[int, Running] = {}
+        self.refused: ConfigurationError | None = None
+        self.before, self.began = study.elapsed(), time.monotonic()
+        self.tell(self.done)
 
-    Yields:
-        The study, with trials that a killed run left unfinished marked as interrupted.
+    def elapsed(self) -> float:
+        """Seconds that the search has taken, those of earlier, killed runs included."""
+        return self.before + time.monotonic() - self.began
+
+    def over(self) -> bool:
+        """Whether no trial is to start any more."""
+        late = self.spec.maximum_seconds is not None and self.elapsed() >= self.spec.maximum_seconds
+        return late or len(self.done) + len(self.running) >= self.spec.max_trials or ended(self.done, self.spec)
+
+    def start(self, worker: int = 0) -> Running:
+        """Begins the next trial; only while the search is not `over`."""
+        asked = self.study.ask()
+        rule = make_rule(self.spec, asked.place, lambda: [*self.done, *self.running.values()])
+        running = self.running[asked.place] = Running(asked, worker, rule, time.monotonic())
+        return running
+
+    def hear(self, running: Running, figures: Figures) -> bool:
+        """Takes an epoch's figures.
+
+        Returns:
+            Whether the trial is to be stopped; also where the recipe tells no such metric as the search aims at, which
+            `stop` then refuses: to fail all trials one by one would help nobody.
+        """
+        try:
+            check_told(figures, self.spec.objective)
+        except ConfigurationError as error:
+            self.refused = error
+            return True
+        running.heard.append(figures)
+        running.curve.append(figures[self.spec.objective.metric])
+        return running.rule(running.curve)
+
+    def succeed(self, running: Running, kept: Figures) -> None:
+        """Ends a trial well, unless its figures are no numbers.
+
+        Args:
+            running: The trial.
+            kept: The figures of the epoch whose weights are kept.
+
+        Raises:
+            ConfigurationError: The recipe tells no such metric as the search aims at.
+        """
+        try:
+            figures = count_figures(kept, running.heard, self.spec.objective)
+        except DataError as error:
+            self.fail(running, str(error))
+            return
+        self._end(running, SUCCEEDED, figures=figures, metric=figures[self.spec.objective.metric])
+
+    def stop(self, running: Running) -> None:
+        """Ends a trial that its rule has stopped.
+
+        Raises:
+            ConfigurationError: The recipe tells no such metric as the search aims at.
+        """
+        if self.refused is not None:
+            raise self.refused
+        figures = {name: running.heard[-1][name] for name in self.spec.objective.metrics}
+        if all(math.isfinite(value) for value in [*figures.values(), *running.curve]):
+            self._end(running, STOPPED, figures=figures, metric=running.curve[-1])
+        else:
+            self.fail(running, f"a figure is not finite: {figures}")
+
+    def fail(self, running: Running, error: str) -> None:
+        """Ends a trial that failed."""
+        logger.warning("trial %d with %s failed: %s", running.number, running.asked.values, error)
+        running.curve = [value for value in running.curve if math.isfinite(value)]
+        self._end(running, FAILED, error=error)
+
+    def lose(self, running: Running, reason: str) -> None:
+        """Takes back a trial whose process died: it is tried once more."""
+        if running.asked.attempt >= MOST_ATTEMPTS:
+            self.fail(running, f"{reason}, {MOST_ATTEMPTS} times")
+            return
+        logger.warning("trial %d: %s; it is tried again", running.number, reason)
+        del self.running[running.number]
+        self.study.try_again(running.asked)
+
+    def _end(
+        self, running: Running, state: str, *, metric: float | None = None, figures: Figures | None = None,
+        error: str = "",
+    ) -> None:  # fmt: skip
+        seconds = time.monotonic() - running.started
+        self.study.tell(
+            running.asked,
+            Report(
+                state, running.asked.values, seconds, self.elapsed(), running.worker, metric, error,
+                figures or {}, running.curve,
+            ),
+        )  # fmt: skip
+        del self.running[running.number]
+        self.done = self.study.records()
+        self.tell(self.done)
+
+
+def check_told(figures: Figures, objective: Objective) -> None:
+    """Refuses a search for a metric that its recipe does not tell.
 
     Raises:
-        StateError: The file is no such database.
+        ConfigurationError: A metric is absent; the nearest that is told is named.
     """
-    import optuna
-    from filelock import FileLock
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        try:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-            direction = spec.objective.type
-            study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
-            _mark_interrupted(study)
-        except (SQLAlchemyError, RuntimeError) as error:
-            raise StateError(f"the tuning state {path} cannot be read ({error}); delete it and tune again") from None
-        try:
-            yield study
-        finally:
-            storage.engine.dispose()
+    for name in objective.metrics:
+        if name not in figures:
+            key = "objectiveMetricName" if name == objective.metric else "additionalMetricNames"
+            raise ConfigurationError(f"tuning.objective.{key}: no trial tells {name!r}; {nearest(name, figures)}")
 
 
-def _mark_interrupted(study: "optuna.Study") -> None:
-    from optuna.trial import TrialState
-
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, value=True)  # noqa: SLF001 (no public way)
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)  # noqa: SLF001
-
-
-def records(study: "optuna.Study") -> list[TrialRecord]:
-    """The finished trials in order, without the interrupted ones."""
-    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and INTERRUPTED not in t.user_attrs]
-    return [
-        TrialRecord(
-            number, dict(t.params), t.value, t.user_attrs.get(SECONDS, 0.0),
-            (t.datetime_start or datetime.now(UTC)).astimezone(UTC), t.user_attrs.get(ERROR, ""),
-        )
-        for number, t in enumerate(trials)
-    ]  # fmt: skip
-
-
-def run_search(
-    study: "optuna.Study", spec: TuneSpec, evaluate: Evaluate, tell: Callable[[list[TrialRecord]], None]
-) -> None:
-    """Runs trials until the search ends.
+def count_figures(kept: Figures, heard: Sequence[Figures], objective: Objective) -> dict[str, float]:
+    """Gives the value of each metric that counts, by its strategy.
 
     Args:
-        study: From `open_study`; its finished trials count.
-        spec: The search.
-        evaluate: Trains with values and gives figures, the objective's metric among them.
-        tell: Called with all finished trials, at the start and after each trial.
+        kept: The figures of the epoch whose weights are kept.
+        heard: The figures after each epoch.
+        objective: The metrics and their strategies.
+
+    Returns:
+        The objective's metric and the additional ones.
+
+    Raises:
+        ConfigurationError: A metric is not among the figures.
+        DataError: A value is not finite.
     """
-    done = records(study)
-    tell(done)
-    while not ended(done, spec):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna calls several of Katib's algorithms experimental
-            _run_trial(study, spec, len(done), evaluate)
-        done = records(study)
-        tell(done)
+    check_told(kept, objective)
+    counted = {}
+    for name in objective.metrics:
+        strategy, values = objective.strategy(name), [figures[name] for figures in [*heard, kept]]
+        counted[name] = kept[name] if strategy == "latest" else min(values) if strategy == "min" else max(values)
+        if not all(map(math.isfinite, values)):
+            raise DataError(f"{name} was not finite: {values}; nothing can be concluded from that")
+    return counted
 
 
-def ended(done: list[TrialRecord], spec: TuneSpec) -> bool:
+def run_here(search: Search, evaluate: Evaluate) -> None:
+    """Runs trials in this process, one after another, until the search is over.
+
+    Args:
+        search: The search.
+        evaluate: Trains with values, calls back after each epoch, and gives the kept epoch's figures.
+    """
+    while not search.over():
+        running = search.start()
+
+        def hear(figures: Figures, running: Running = running) -> None:
+            if search.hear(running, figures):
+                raise TrialStopped
+
+        try:
+            kept = evaluate(running.asked.values, hear)
+        except TrialStopped:
+            search.stop(running)
+        except TRIAL_ERRORS as error:
+            search.fail(running, explain(error))
+        else:
+            search.succeed(running, kept)
+
+
+def explain(error: BaseException) -> str:
+    """A failed trial's reason in a line or a few."""
+    return f"{type(error).__name__}: {error}"
+
+
+def ended(done: Sequence[TrialRecord], spec: TuneSpec) -> bool:
     """Whether a search with these trials is over: enough trials, too many failures, or the goal reached."""
-    failed = sum(record.metric is None for record in done)
+    failed = sum(record.state == FAILED for record in done)
     return len(done) >= spec.max_trials or failed >= (spec.max_failed_trials or spec.max_trials) or _reached(done, spec)
 
 
-def _reached(done: list[TrialRecord], spec: TuneSpec) -> bool:
-    goal, metrics = spec.objective.goal, [record.metric for record in done if record.metric is not None]
-    if goal is None or not metrics:
-        return False
-    return min(metrics) <= goal if spec.objective.type == "minimize" else max(metrics) >= goal
-
-
-def _run_trial(study: "optuna.Study", spec: TuneSpec, index: int, evaluate: Evaluate) -> None:
-    from optuna.trial import TrialState
-
-    study.sampler = make_sampler(spec, index)
-    if spec.algorithm.name == "grid":
-        study.enqueue_trial(grid_point(spec, index))
-    trial = study.ask()
-    values = {parameter.name: suggest(trial, parameter) for parameter in spec.parameters}
-    started = time.monotonic()
-    try:
-        figures = dict(evaluate(values))
-    except (FairleadError, RuntimeError, ArithmeticError) as error:  # RuntimeError is how torch refuses
-        logger.warning("trial %d with %s failed: %s", index, values, error)
-        trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    trial.set_user_attr(SECONDS, time.monotonic() - started)
-    study.tell(trial, figures[spec.objective.metric])
-
-
-def suggest(trial: "optuna.Trial", parameter: Parameter) -> Any:
-    """Asks for one parameter's value.
-
-    Args:
-        trial: The trial.
-        parameter: The dimension.
-
-    Returns:
-        An int, a float, or a text of the list.
-    """
-    space, log = parameter.space, parameter.space.distribution == "logUniform"
-    if not parameter.ranged:
-        return trial.suggest_categorical(parameter.name, _choices(parameter))
-    low, high, step = _bounds(parameter)
-    if parameter.kind == "int":
-        return trial.suggest_int(parameter.name, int(low), int(high), step=int(step or 1), log=log)
-    return trial.suggest_float(parameter.name, low, high, step=step if space.step else None, log=log)
-
-
-def _bounds(parameter: Parameter) -> tuple[float, float, float | None]:
-    """Least and greatest value and step; the greatest is one that steps from the least reach."""
-    low, high = as_number(parameter.space.min or "0"), as_number(parameter.space.max or "0")
-    if parameter.space.step is None:
-        return float(low), float(high), None
-    step = as_number(parameter.space.step)
-    return float(low), float(low + (high - low) // step * step), float(step)
-
-
-def _choices(parameter: Parameter) -> list[Any]:
-    texts = parameter.space.list or ()
-    if parameter.kind == "categorical":
-        return list(texts)
-    numbers = [as_number(text) for text in texts]
-    return [int(number) if is_whole(number) else float(number) for number in numbers]
-
-
-def grid_point(spec: TuneSpec, index: int) -> Values:
-    """One combination of the grid; the seed decides their order, so that few trials still spread over it."""
-    axes = [_axis(parameter) for parameter in spec.parameters]
-    points = list(itertools.product(*axes))
-    random.Random(spec.algorithm.seed).shuffle(points)  # noqa: S311 (no secret)
-    return dict(zip((parameter.name for parameter in spec.parameters), points[index], strict=True))
-
-
-def _axis(parameter: Parameter) -> list[Any]:
-    if not parameter.ranged:
-        return _choices(parameter)
-    low, step = as_number(parameter.space.min or "0"), as_number(parameter.space.step or "1")
-    numbers = [low + step * i for i in range(parameter.count or 1)]
-    return [int(n) if parameter.kind == "int" else float(n) for n in numbers]
-
-
-def make_sampler(spec: TuneSpec, index: int) -> "optuna.samplers.BaseSampler":
-    """The algorithm, fresh for one trial.
-
-    What it knows lies in the study. Its randomness depends on the seed and on the trial's place only, so that a
-    search that was killed and goes on tries the same values as one that was not.
-
-    Args:
-        spec: The search.
-        index: The number of finished trials.
-
-    Returns:
-        The sampler.
-    """
-    from optuna import samplers
-
-    seed, settings = spec.algorithm.seed, spec.algorithm.settings
-    own_seed = (seed * 1_000_003 + index) % 2**32
-    match spec.algorithm.name:
-        case "tpe" | "multivariate-tpe" as name:
-            return samplers.TPESampler(
-                seed=own_seed, constant_liar=True, multivariate=name == "multivariate-tpe",
-                n_startup_trials=int(settings.get("n_startup_trials", "10")),
-                n_ei_candidates=int(settings.get("n_ei_candidates", "24")),
-            )  # fmt: skip
-        case "cmaes":
-            sigma = settings.get("sigma")
-            return samplers.CmaEsSampler(seed=own_seed, sigma0=float(sigma) if sigma else None)
-        case "sobol":
-            return samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)  # its place is in the study
-        case "bayesianoptimization":
-            return samplers.GPSampler(seed=own_seed, n_startup_trials=int(settings.get("n_initial_points", "10")))
-        case _:
-            return samplers.RandomSampler(seed=own_seed)
+def _reached(done: Sequence[TrialRecord], spec: TuneSpec) -> bool:
+    goal, metrics = spec.objective.goal, [record.metric for record in done if record.succeeded]
+    return goal is not None and any(
+        metric is not None and not spec.objective.is_better(goal, metric) for metric in metrics
+    )

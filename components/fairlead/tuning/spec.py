@@ -3,56 +3,51 @@
 Refused here is also what Katib accepts and then fails on, or hangs on for ever.
 """
 
-import json
-from decimal import Decimal, InvalidOperation
+import re
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fairlead.errors import nearest
 from fairlead.sections import Section
+from fairlead.tuning.algorithms import Algorithm, EarlyStopping
+from fairlead.tuning.space import Parameter
 
-ALGORITHMS: dict[str, frozenset[str]] = {
-    "random": frozenset({"random_state"}),
-    "grid": frozenset({"random_state"}),
-    "tpe": frozenset({"random_state", "n_startup_trials", "n_ei_candidates"}),
-    "multivariate-tpe": frozenset({"random_state", "n_startup_trials", "n_ei_candidates"}),
-    "cmaes": frozenset({"random_state", "sigma"}),
-    "sobol": frozenset({"random_state"}),
-    "bayesianoptimization": frozenset({"random_state", "n_initial_points"}),
+DIRECTIONS = {
+    "validation_log_loss": "minimize",
+    "validation_rmse": "minimize",
+    "validation_mae": "minimize",
+    "validation_roc_auc": "maximize",
+    "validation_accuracy": "maximize",
+    "validation_ndcg": "maximize",
+    "validation_r2": "maximize",
 }
-FIGURES = {"validation_log_loss": "minimize", "validation_roc_auc": "maximize"}
+RESOURCE = "epochs"
 SMALLEST_CMAES_SPACE = 2
-MOST_STEPS = 10**9
+LARGEST_GRID = 1_000_000
 
 
-def _only_text(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
-        raise ValueError(f"Katib takes only texts here; write it in quotes: {json.dumps(str(value))}")  # noqa: TRY004
-    return value
+def _metric_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        text = "Katib's collector would cut it at any other character; take another name"
+        raise ValueError(f"the metric {name!r} must be of letters, digits, underscores and dashes: {text}")
+    return name
 
 
-Text = Annotated[str, BeforeValidator(_only_text)]
+MetricName = Annotated[str, AfterValidator(_metric_name)]
 
 
-def as_number(text: str) -> Decimal:
-    """Reads a number exactly, as it is spelt.
+class MetricStrategy(Section):
+    """Which of a metric's values over the epochs counts.
 
-    Raises:
-        ValueError: It is no finite number.
+    Attributes:
+        name: The metric.
+        value: `latest`: that of the epoch whose weights are kept; `min` or `max`: over all epochs.
     """
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is no number") from None
-    if not number.is_finite():
-        raise ValueError(f"{text!r} is not finite")
-    return number
 
-
-def is_whole(number: Decimal) -> bool:
-    """Whether a number has no fraction."""
-    return number == number.to_integral_value()
+    name: MetricName
+    value: Literal["min", "max", "latest"]
 
 
 class Objective(Section):
@@ -60,152 +55,48 @@ class Objective(Section):
 
     Attributes:
         type: `minimize` or `maximize`.
-        metric: A figure of the kept epoch: validation_log_loss or validation_roc_auc.
+        metric: A validation figure that the recipe tells, such as validation_log_loss.
         goal: The search ends when it is reached.
+        additional: Further figures to keep of every trial.
+        strategies: Which value of a metric counts; `latest` where none is given, because that model is what is kept.
     """
 
     type: Literal["minimize", "maximize"]
-    metric: str = Field(alias="objectiveMetricName")
-    goal: float | None = None
+    metric: MetricName = Field(alias="objectiveMetricName")
+    goal: float | None = Field(default=None, allow_inf_nan=False)
+    additional: list[MetricName] = Field(default=[], alias="additionalMetricNames")
+    strategies: list[MetricStrategy] = Field(default=[], alias="metricStrategies")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.metric not in FIGURES:
-            raise ValueError(f"no trial tells {self.metric!r}; {nearest(self.metric, FIGURES)}")
-        if self.type != FIGURES[self.metric]:
-            raise ValueError(f"{self.metric} is better the other way; write type: {FIGURES[self.metric]}")
-        return self
-
-
-class Algorithm(Section):
-    """How the next trial is chosen.
-
-    Attributes:
-        name: A key of `ALGORITHMS`.
-        settings: Its settings; Katib's list of names and values is taken too.
-    """
-
-    name: str = Field(alias="algorithmName")
-    settings: dict[str, Text] = Field(default={}, alias="algorithmSettings")
-
-    @field_validator("settings", mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return {entry["name"]: entry["value"] for entry in value if isinstance(entry, dict) and len(entry) == 2}  # noqa: PLR2004
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.name not in ALGORITHMS:
-            raise ValueError(f"there is no algorithm {self.name!r}; {nearest(self.name, ALGORITHMS)}")
-        for key, value in self.settings.items():
-            if key not in ALGORITHMS[self.name]:
-                raise ValueError(f"{self.name} has no setting {key!r}; {nearest(key, ALGORITHMS[self.name])}")
-            if as_number(value) < 0 or (key != "sigma" and not is_whole(as_number(value))):
-                raise ValueError(f"setting {key} must be a whole number from 0, got {value!r}")
+        if DIRECTIONS.get(self.metric, self.type) != self.type:
+            raise ValueError(f"{self.metric} is better the other way; write type: {DIRECTIONS[self.metric]}")
+        if self.metric in self.additional:
+            raise ValueError(f"additionalMetricNames repeats the objective {self.metric}; take it out there")
+        if len(set(self.additional)) < len(self.additional):
+            raise ValueError(f"additionalMetricNames names one twice: {self.additional}")
+        names = [strategy.name for strategy in self.strategies]
+        if len(set(names)) < len(names):
+            raise ValueError(f"metricStrategies names one twice: {names}")
+        for name in names:
+            if name not in self.metrics:
+                raise ValueError(
+                    f"metricStrategies: {name!r} is no metric of the objective; {nearest(name, self.metrics)}"
+                )
         return self
 
     @property
-    def seed(self) -> int:
-        """The setting random_state, or 0."""
-        return int(as_number(self.settings.get("random_state", "0")))
+    def metrics(self) -> list[str]:
+        """The objective's metric, then the additional ones."""
+        return [self.metric, *self.additional]
 
+    def strategy(self, name: str) -> str:
+        """Which value of a metric counts."""
+        return {strategy.name: strategy.value for strategy in self.strategies}.get(name, "latest")
 
-class FeasibleSpace(Section):
-    """The values that a parameter may take; all are texts, as Katib wants them.
-
-    Attributes:
-        min: The least value of an int or double.
-        max: The greatest.
-        step: The distance between neighbouring values.
-        list: The values of a discrete or categorical parameter.
-        distribution: `uniform`, or `logUniform`: every order of magnitude alike.
-    """
-
-    min: Text | None = None
-    max: Text | None = None
-    step: Text | None = None
-    list: tuple[Text, ...] | None = None
-    distribution: Literal["uniform", "logUniform"] = "uniform"
-
-
-class Parameter(Section):
-    """One dimension of the search.
-
-    Attributes:
-        name: A key of the `train` section.
-        kind: int, double, discrete (numbers in a list) or categorical (texts in a list).
-        space: The values.
-    """
-
-    name: str
-    kind: Literal["int", "double", "discrete", "categorical"] = Field(alias="parameterType")
-    space: FeasibleSpace = Field(alias="feasibleSpace")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        try:
-            if self.ranged:
-                _check_range(self.kind, self.space)
-            else:
-                _check_list(self.kind, self.space)
-        except ValueError as error:
-            raise ValueError(f"parameter {self.name}: {error}") from None
-        return self
-
-    @property
-    def ranged(self) -> bool:
-        """Whether it has a least and a greatest value rather than a list."""
-        return self.kind in ("int", "double")
-
-    @property
-    def count(self) -> int | None:
-        """The number of its values; None for a double without step."""
-        if self.space.list is not None:
-            return len(self.space.list)
-        if self.space.step is None and self.kind == "double":
-            return None
-        span = as_number(self.space.max or "0") - as_number(self.space.min or "0")
-        return int(span // as_number(self.space.step or "1")) + 1
-
-
-def _check_range(kind: str, space: FeasibleSpace) -> None:
-    if space.list is not None:
-        raise ValueError(f"an {kind} has min and max, no list; make it discrete or take the list out")
-    if space.min is None or space.max is None:
-        raise ValueError("min and max are required")
-    low, high = as_number(space.min), as_number(space.max)
-    step = None if space.step is None else as_number(space.step)
-    if low > high:
-        raise ValueError(f"min {space.min} is above max {space.max}; swap them")
-    if kind == "int" and not all(is_whole(value) for value in (low, high, step or low)):
-        raise ValueError("an int has whole min, max and step; make it a double")
-    if step is not None and step <= 0:
-        raise ValueError(f"step must be above 0, got {space.step}")
-    if step is not None and (high - low) / step > MOST_STEPS:
-        raise ValueError(f"step {space.step} is too small for the range: leave it out")
-    if space.distribution == "logUniform" and low <= 0:
-        raise ValueError(f"logUniform needs min above 0, got {space.min}; there is no logarithm of it")
-    if space.distribution == "logUniform" and step is not None:
-        raise ValueError("logUniform takes no step; leave one of the two out")
-
-
-def _check_list(kind: str, space: FeasibleSpace) -> None:
-    if space.min is not None or space.max is not None or space.step is not None:
-        raise ValueError(f"a {kind} parameter has a list, no min, max or step")
-    if space.distribution != "uniform":
-        raise ValueError(f"a {kind} parameter is uniform; take distribution out")
-    values = space.list or ()
-    if not values:
-        raise ValueError("list needs at least one value")
-    if len(set(values)) < len(values):
-        raise ValueError(f"a value is listed twice in {list(values)}")
-    if kind == "discrete":
-        for value in values:
-            as_number(value)
-    if any('"' in value for value in values):
-        raise ValueError('a value holds a double quote ("), on which Katib loops for ever; write it without')
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether a value is strictly better than another."""
+        return value < than if self.type == "minimize" else value > than
 
 
 class TuneSpec(Section):
@@ -214,51 +105,117 @@ class TuneSpec(Section):
     Attributes:
         objective: What is to become best.
         algorithm: How the next trial is chosen.
+        early_stopping: When a trial that goes badly is stopped; never where None.
         max_trials: The search ends after so many trials.
-        parallel_trials: Trials that may run at once.
+        parallel_trials: Trials that may run at once; on a laptop each is a process, and no more than there are cores.
         max_failed_trials: The search is given up at so many failed trials; never where None.
+        resume_policy: What becomes of Katib's suggestions at the end; a laptop's search can always be resumed.
         maximum_rows: A trial sees so many of the latest rows; the final training sees all.
         maximum_epochs: A trial trains so long at most.
+        maximum_seconds: No trial starts when the search has taken so long, killed runs of it included.
+        trial_seconds: A trial that takes longer has failed.
         parameters: The dimensions of the search.
     """
 
     objective: Objective
     algorithm: Algorithm
+    early_stopping: EarlyStopping | None = Field(default=None, alias="earlyStopping")
     max_trials: int = Field(alias="maxTrialCount", ge=1)
     parallel_trials: int = Field(default=1, alias="parallelTrialCount", ge=1)
     max_failed_trials: int | None = Field(default=None, alias="maxFailedTrialCount", ge=1)
+    resume_policy: Literal["Never", "LongRunning", "FromVolume"] = Field(default="Never", alias="resumePolicy")
     maximum_rows: int = Field(default=20_000, ge=1)
     maximum_epochs: int = Field(default=2, ge=1)
+    maximum_seconds: int | None = Field(default=None, ge=1)
+    trial_seconds: int = Field(default=3600, ge=1)
     parameters: list[Parameter] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = [parameter.name for parameter in self.parameters]
+        names = [parameter.target for parameter in self.parameters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"parameters named twice: {', '.join(twice)}")
+        self._check_counts()
+        self._check_epochs()
+        numbers = sum(parameter.ranged for parameter in self.parameters)
+        if self.algorithm.name == "cmaes" and numbers < SMALLEST_CMAES_SPACE:
+            raise ValueError(f"cmaes needs two int or double parameters, got {numbers}; take tpe, or add one")
+        if self.algorithm.name == "grid":
+            self._check_grid()
+        return self
+
+    def _check_counts(self) -> None:
         for name, count in (
             ("parallelTrialCount", self.parallel_trials),
             ("maxFailedTrialCount", self.max_failed_trials),
         ):
             if count is not None and count > self.max_trials:
                 raise ValueError(f"{name} {count} is above maxTrialCount {self.max_trials}; lower it")
-        self._check_algorithm()
-        return self
 
-    def _check_algorithm(self) -> None:
-        numbers = sum(parameter.ranged for parameter in self.parameters)
-        if self.algorithm.name == "cmaes" and numbers < SMALLEST_CMAES_SPACE:
-            raise ValueError(f"cmaes needs two int or double parameters, got {numbers}; take tpe, or add one")
-        if self.algorithm.name == "grid":
-            self._check_grid()
+    def _check_epochs(self) -> None:
+        """Refuses what the shortness of trials would make a dead letter."""
+        most = self.maximum_epochs
+        for parameter in self.parameters:
+            values = [parameter.high] if parameter.ranged else parameter.choices
+            if parameter.name == RESOURCE and parameter.kind != "categorical" and max(values) > most:
+                raise ValueError(f"epochs up to {max(values)} are searched, but maximum_epochs is {most}; raise it")
+        stopping = self.early_stopping
+        if stopping is not None and stopping.start_step > most:
+            raise ValueError(
+                f"medianstop judges a trial after start_step {stopping.start_step} epochs, which no trial of "
+                f"maximum_epochs {most} passes; lower one or raise the other"
+            )
+        if self.algorithm.resource is not None:
+            self._check_hyperband(self.algorithm.resource, most)
+
+    def _check_hyperband(self, resource: str, most: int) -> None:
+        found = [p for p in self.parameters if p.name == RESOURCE and p.kind == "int"]
+        if resource != RESOURCE or not found:
+            raise ValueError(f"hyperband's resource_name must be {RESOURCE!r}, and an int of that name a parameter")
+        largest = self.algorithm.largest_resource
+        if largest > most:
+            raise ValueError(f"hyperband's r_l {largest} is above maximum_epochs {most}; raise it")
+        if found[0].high != largest:
+            raise ValueError(f"hyperband's r_l {largest} must be the max of epochs, which is {found[0].high}")
+        if self.early_stopping is not None:
+            raise ValueError("hyperband stops trials itself; take earlyStopping out")
 
     def _check_grid(self) -> None:
-        combinations = 1
         for parameter in self.parameters:
-            if parameter.ranged and (parameter.space.step is None or parameter.count is None):
+            if parameter.count is None:
                 raise ValueError(f"grid needs a step for {parameter.name}: without one it has no end of values")
-            combinations *= parameter.count or 1
-        if self.max_trials > combinations:
-            text = f"the grid has {combinations} combinations, maxTrialCount is {self.max_trials}"
-            raise ValueError(f"{text}; lower it to {combinations}: Katib fails where a grid runs out")
+            if parameter.log:
+                raise ValueError(f"grid walks {parameter.name} in even steps; take logUniform out, or search log10_…")
+        if self.combinations > LARGEST_GRID:
+            text = f"the grid has {self.combinations} combinations, which Katib would list in memory"
+            raise ValueError(f"{text}; make steps larger, or take another algorithm")
+        if self.max_trials > self.combinations:
+            text = f"the grid has {self.combinations} combinations, maxTrialCount is {self.max_trials}"
+            raise ValueError(f"{text}; lower it to {self.combinations}: Katib fails where a grid runs out")
+
+    @property
+    def combinations(self) -> int:
+        """The points of the grid; a double without step counts as one value."""
+        return prod(parameter.count or 1 for parameter in self.parameters)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether trials may be stopped before their end."""
+        return self.early_stopping is not None or self.algorithm.resource is not None
+
+    def hyperparameters(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What a trial's values mean for training: exponents become numbers.
+
+        Args:
+            values: By the parameters' names; texts as Katib passes them, or numbers.
+
+        Returns:
+            By the hyperparameters' names.
+        """
+        return {
+            parameter.target: values[parameter.name]
+            if parameter.name == parameter.target
+            else 10.0 ** float(values[parameter.name])
+            for parameter in self.parameters
+        }

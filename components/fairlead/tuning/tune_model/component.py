@@ -24,16 +24,16 @@ def tune_model(
     Args:
         train: The rows to learn from.
         validation: The rows that score a trial.
-        model: The problem's `model` section: which columns are categorical, which are numeric.
+        model: The problem's `model` section: the task, and which columns the model sees.
         train_spec: The problem's `train` section: recipe and the hyperparameters that are not searched.
         tuning: The problem's `tuning` section: objective, algorithm and parameters by a Katib Experiment's names.
-        label: The column to predict; it holds 0 and 1.
+        label: The column to predict.
 
     Returns:
         best: JSON: the best trial's hyperparameters and metric.
-        trials: Every trial: state, metric, seconds, error, and its parameters' values.
-        report: The trials, and how the metric depends on each parameter.
-        metrics: The best metric, and how many trials succeeded and failed.
+        trials: Every trial: state, metrics, seconds, worker, error, and its parameters' values.
+        report: The course of the search, what each parameter matters, and every trial.
+        metrics: The best trial's metrics, and how many trials succeeded, failed and were stopped early.
     """
     from fairlead.tuning.tune_model import task
 

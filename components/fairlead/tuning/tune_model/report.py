@@ -4,25 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairlead import datasets, plots
+from fairlead import datasets
 from fairlead.pages import Page
-from fairlead.tuning.search import TrialRecord
-from fairlead.tuning.spec import Parameter, TuneSpec
+from fairlead.tuning.space import Parameter
+from fairlead.tuning.spec import TuneSpec
+from fairlead.tuning.study import FAILED, STOPPED, SUCCEEDED, TrialRecord
+from fairlead.tuning.tune_model import figures
 from fairlead.values import number, title
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_PANELS_A_ROW = 3
+FEWEST_FOR_LINES = 5  # fewer trials are seen better in the table
+
+_WORDS = {FAILED: "failed", STOPPED: "stopped early"}
 
 
 def write_trials(path: Path | str, trials: Sequence[TrialRecord], tuning: TuneSpec, source: str) -> None:
     """Writes the trials as a dataset.
 
     Args:
-        path: The dataset's folder: trial, state, metric, seconds, started_at, error, and a column a parameter.
+        path: The dataset's folder: trial, state, the metrics, seconds, started_at, worker, epochs, error, and a column
+            a parameter.
         trials: The finished trials.
         tuning: The search.
         source: What was searched on.
@@ -31,10 +34,12 @@ def write_trials(path: Path | str, trials: Sequence[TrialRecord], tuning: TuneSp
 
     columns: dict[str, pa.Array] = {
         "trial": pa.array([t.number for t in trials], pa.int64()),
-        "state": pa.array(["failed" if t.metric is None else "succeeded" for t in trials]),
-        tuning.objective.metric: pa.array([t.metric for t in trials], pa.float64()),
+        "state": pa.array([t.state for t in trials], pa.string()),
+        **{m: pa.array([t.figures.get(m) for t in trials], pa.float64()) for m in tuning.objective.metrics},
         "seconds": pa.array([t.seconds for t in trials], pa.float64()),
         "started_at": pa.array([t.started_at for t in trials], pa.timestamp("us", tz="UTC")),
+        "worker": pa.array([t.worker for t in trials], pa.int64()),
+        "epochs": pa.array([len(t.curve) for t in trials], pa.int64()),
         "error": pa.array([t.error for t in trials], pa.string()),
     }
     for parameter in tuning.parameters:
@@ -53,7 +58,7 @@ def _arrow_type(parameter: Parameter) -> "pa.DataType":
 
 
 def write_report(path: Path | str, best: TrialRecord, trials: Sequence[TrialRecord], tuning: TuneSpec) -> None:
-    """Writes the page: the best values, every trial, and how the metric depends on each parameter.
+    """Writes the page: the best values, the course of the search, what each parameter does, and every trial.
 
     Args:
         path: The HTML file.
@@ -61,50 +66,61 @@ def write_report(path: Path | str, best: TrialRecord, trials: Sequence[TrialReco
         trials: The finished trials.
         tuning: The search.
     """
-    metric, names = tuning.objective.metric, [parameter.name for parameter in tuning.parameters]
+    metric = title(tuning.objective.metric)
     page = Page("Tuning")
-    page.facts({f"best {title(metric)}": best.metric, "algorithm": tuning.algorithm.name, **best.values})
-    failed = sum(trial.metric is None for trial in trials)
-    page.text(
-        f"{len(trials)} trials, {failed} of them failed. Each saw the {number(tuning.maximum_rows)} latest rows for "
-        f"{tuning.maximum_epochs} epochs at most; the final training sees all rows."
-    )
-    if tuning.parallel_trials > 1:
-        page.note(f"parallelTrialCount is {tuning.parallel_trials}; on a laptop trials run one after another.")
+    found = tuning.hyperparameters(dict(best.values))
+    page.facts({f"best {metric}": best.metric, "algorithm": tuning.algorithm.name, **found})
+    page.text(_summary(trials, tuning))
+    drawn = sum(trial.succeeded for trial in trials) >= FEWEST_FOR_LINES
+    if drawn:
+        page.heading("The course of the search")
+        page.figure(figures.draw_history(trials, tuning), f"The {metric} of each trial, and the best so far.")
     page.heading("What each parameter does")
-    page.figure(_slices(trials, best, tuning), f"Each dot is a trial; the ringed one has the best {title(metric)}.")
+    _write_importance(page, trials, tuning)
+    page.figure(
+        figures.draw_slices(trials, best, tuning), f"Each dot is a trial; the ringed one has the best {metric}."
+    )
+    if drawn:
+        caption = "Each line is a trial, the darker the better; the orange one is the best."
+        page.figure(figures.draw_parallel(trials, best, tuning), caption)
     page.heading("Trials")
-    headers = ["trial", title(metric), *names, "seconds", *(["error"] if failed else [])]
-    page.table(headers, [_row(trial, names)[: len(headers)] for trial in trials])
+    _write_table(page, trials, tuning)
     page.write(path)
 
 
-def _row(trial: TrialRecord, names: Sequence[str]) -> list[Any]:
-    shown = "" if trial.metric is None else trial.metric
-    return [trial.number, shown, *(trial.values.get(name, "") for name in names), f"{trial.seconds:.1f}", trial.error]
+def _summary(trials: Sequence[TrialRecord], tuning: TuneSpec) -> str:
+    counts = [(sum(t.state == state for t in trials), words) for state, words in _WORDS.items()]
+    said = [f"{count} {words}" for count, words in counts if count] or ["all to their end"]
+    processes = len({trial.worker for trial in trials})
+    where = f", in {processes} processes" if processes > 1 else ""
+    return (
+        f"{len(trials)} trials{where}: {', '.join(said)}. Each saw the {number(tuning.maximum_rows)} latest rows for "
+        f"{tuning.maximum_epochs} epochs at most; the final training sees all."
+    )
 
 
-def _slices(trials: Sequence[TrialRecord], best: TrialRecord, tuning: TuneSpec) -> "Figure":
-    rows = -(-len(tuning.parameters) // _PANELS_A_ROW)
-    columns = min(len(tuning.parameters), _PANELS_A_ROW)
-    figure, panels = plots.panels(rows, columns, width=3 * columns + 1, height=3 * rows)
-    for at, (axes, parameter) in enumerate(zip(panels, tuning.parameters, strict=False)):
-        _draw_slice(axes, parameter, trials, best)
-        plots.label(axes, x=parameter.name, y="" if at % columns else title(tuning.objective.metric))
-    for axes in panels[len(tuning.parameters) :]:
-        axes.set_axis_off()
-    return figure
+def _write_importance(page: Page, trials: Sequence[TrialRecord], tuning: TuneSpec) -> None:
+    if len(tuning.parameters) == 1:
+        return
+    shares = figures.importance(trials, tuning)
+    if shares:
+        done = sum(trial.succeeded for trial in trials)
+        caption = f"How much of the metric's variance each parameter explains (fANOVA, from {done} trials)."
+        page.figure(figures.draw_importance(shares), caption)
+    else:
+        page.text(f"What each parameter matters is told from {figures.FEWEST_FOR_IMPORTANCE} trials that succeeded.")
 
 
-def _draw_slice(axes: "Axes", parameter: Parameter, trials: Sequence[TrialRecord], best: TrialRecord) -> None:
-    done = [t for t in trials if t.metric is not None]
-    text = parameter.kind == "categorical"
-    x = [str(t.values[parameter.name]) if text else t.values[parameter.name] for t in done]
-    axes.scatter(x, [t.metric or 0.0 for t in done], s=36, color=plots.SERIES[0], alpha=0.8, linewidth=0)
-    mine = best.values[parameter.name]
-    place = [str(mine) if text else mine], [best.metric or 0.0]
-    axes.scatter(*place, s=130, facecolors="none", edgecolors=plots.SERIES[1], linewidths=1.8)
-    if not text:
-        plots.few_ticks(
-            axes, [float(t.values[parameter.name]) for t in done], parameter.space.distribution == "logUniform"
-        )
+def _write_table(page: Page, trials: Sequence[TrialRecord], tuning: TuneSpec) -> None:
+    names, metrics = [parameter.name for parameter in tuning.parameters], tuning.objective.metrics
+    ends = {trial.state for trial in trials}
+    more = [*(["state"] if ends - {SUCCEEDED} else []), *(["error"] if FAILED in ends else [])]
+    headers = ["trial", *map(title, metrics), *names, "seconds", *more]
+
+    def row(trial: TrialRecord) -> list[Any]:
+        shown = [trial.figures.get(name, "") for name in metrics]
+        values = [trial.values.get(name, "") for name in names]
+        state = _WORDS.get(trial.state, "")
+        return [trial.number, *shown, *values, f"{trial.seconds:.1f}", state, trial.error][: len(headers)]
+
+    page.table(headers, [row(trial) for trial in trials])

@@ -3,47 +3,33 @@
 import hashlib
 import json
 import logging
+import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import fairlead
 from fairlead import atomic, datasets, progress
-from fairlead.errors import ConfigurationError, DataError, nearest
+from fairlead.errors import DataError
 from fairlead.settings import settings
-from fairlead.training.recipes.protocol import Design
 from fairlead.training.recipes.registry import find_recipe
-from fairlead.training.spec import ModelSpec, TrainSpec
-from fairlead.training.tabular import Rows, encode, fit_vocabularies, read_rows
-from fairlead.tuning.search import Figures, TrialRecord, Values, ended, open_study, records, run_search
+from fairlead.tuning.pool import run_in_workers
+from fairlead.tuning.search import Search, run_here
 from fairlead.tuning.spec import TuneSpec
+from fairlead.tuning.study import FAILED, FILE, STOPPED, Study, TrialRecord, open_study
+from fairlead.tuning.trials import Inputs, Trainer
 from fairlead.tuning.tune_model.report import write_report, write_trials
 
+KEPT_STUDIES = 20  # the latest: their trials need not be run again
+
 _FORMAT = 1
+_MOST_REASONS = 10
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a search looks at.
-
-    Attributes:
-        train_path: The dataset to learn from.
-        validation_path: The dataset that scores.
-        model: The model's inputs.
-        train: The hyperparameters that are not searched.
-        tuning: The search.
-        label: The column to predict.
-    """
-
-    train_path: Path
-    validation_path: Path
-    model: ModelSpec
-    train: TrainSpec
-    tuning: TuneSpec
-    label: str
 
 
 @dataclass(frozen=True)
@@ -95,94 +81,105 @@ def tune(
         SchemaError: A column is absent or of a wrong type.
         DataError: The label will not do, or so many trials failed that the search was given up.
         StateError: What an earlier, unfinished run left cannot be read.
+        PlatformError: A worker process dies before it is ready.
     """
-    inputs = Inputs(
-        Path(train_path), Path(validation_path), ModelSpec.parse(model, "model"),
-        TrainSpec.parse(train_spec, "train"), TuneSpec.parse(tuning, "tuning"), label,
+    inputs = Inputs.of(
+        {
+            "train_path": Path(train_path).absolute(), "validation_path": Path(validation_path).absolute(),
+            "model": model, "train": train_spec, "tuning": tuning, "label": label,
+        }
     )  # fmt: skip
-    check_names(inputs.tuning)
     trials = _search(inputs)
     best = choose_best(trials, inputs.tuning)
     result = Tuning(_metrics(best, trials, inputs.tuning), best, trials)
-    atomic.write_json(best_path, _best_json(best, inputs))
+    atomic.write_json(best_path, best_json(best, inputs))
     write_trials(trials_path, trials, inputs.tuning, str(inputs.train_path.name))
     write_report(report_path, best, trials, inputs.tuning)
     return result
 
 
-def check_names(tuning: TuneSpec) -> None:
-    """Refuses parameters that the `train` section does not have.
-
-    Raises:
-        ConfigurationError: A name is unknown; the nearest is named.
-    """
-    for parameter in tuning.parameters:
-        if parameter.name not in TrainSpec.tunable():
-            hint = nearest(parameter.name, TrainSpec.tunable())
-            raise ConfigurationError(f"tuning.parameters: {parameter.name!r} cannot be tuned; {hint}")
-
-
 def _search(inputs: Inputs) -> list[TrialRecord]:
-    spec, name = inputs.tuning, study_name(inputs)
-    path = settings().home / "tuning" / f"{name}.sqlite"
-    if spec.parallel_trials > 1:
-        logger.warning("parallelTrialCount %d: on a laptop trials run one after another", spec.parallel_trials)
-    with open_study(path, name, spec) as study:
+    """Goes on with the study of these inputs until it is over; what it holds then."""
+    spec, folder = inputs.tuning, study_folder(inputs)
+    forget_old(folder.parent, folder.name)
+    with open_study(folder, spec) as study:
         with progress.step("tuning", total=spec.max_trials) as step:
-            if not ended(records(study), spec):
-                trainer = Trainer(inputs)
-                run_search(study, spec, trainer, lambda done: step.update(len(done), **_best_figure(done, spec)))
-        trials = records(study)[: spec.max_trials]
-    failed = [trial for trial in trials if trial.metric is None]
-    if len(failed) >= (spec.max_failed_trials or spec.max_trials):
-        path.unlink()  # the next run starts anew: the cause may be gone
-        texts = "\n".join(f"- {trial.values}: {trial.error}" for trial in failed)
-        raise DataError(f"{len(failed)} of {len(trials)} trials failed, so tuning was given up:\n{texts}")
+            _run(study, inputs, step)
+        trials = study.records()[: spec.max_trials]
+        failed = [trial for trial in trials if trial.state == FAILED]
+        if len(failed) >= (spec.max_failed_trials or spec.max_trials):
+            (folder / FILE).unlink()  # the next run starts anew: the cause may be gone
+            raise DataError(
+                f"{len(failed)} of {len(trials)} trials failed, so tuning was given up:\n{_reasons(failed)}"
+            )
     return trials
 
 
-class Trainer:
-    """Trains trials; reads the data and imports the recipe's libraries before the first is timed."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        """Reads the rows that trials see."""
-        self.inputs, self.recipe = inputs, find_recipe(inputs.train.recipe)
-        self.rows = self._read()
-        self.recipe.load(trial=True)
-
-    def __call__(self, values: Values) -> Figures:
-        """Trains with the trial's values and gives the kept epoch's figures."""
-        spec = self.inputs.train.with_hyperparameters(values)
-        spec = spec.model_copy(update={"epochs": min(spec.epochs, self.inputs.tuning.maximum_epochs)})
-        train, validation, vocabularies = self.rows
-        design = Design(self.inputs.model, spec, vocabularies)
-        return self.recipe.fit_trial(train, validation, design, lambda _done, _epoch: None).best.figures()
-
-    def _read(self) -> tuple[Rows, Rows, dict[str, list[str]]]:
-        model, label, latest = self.inputs.model, self.inputs.label, self.inputs.tuning.maximum_rows
-        train = read_rows(self.inputs.train_path, model, label, latest=latest)
-        validation = read_rows(self.inputs.validation_path, model, label, latest=latest)
-        words = fit_vocabularies(train, model.categorical)
-        return encode(train, model, words, label), encode(validation, model, words, label), words
+def _run(study: Study, inputs: Inputs, step: progress.Step) -> None:
+    spec = inputs.tuning
+    search = Search(study, spec, lambda done: step.update(len(done), **_best_figure(done, spec)))
+    if search.over():
+        return
+    workers = min(spec.parallel_trials, _cores())
+    try:
+        if workers > 1:
+            run_in_workers(search, inputs, workers)
+        else:
+            run_here(search, Trainer(inputs))
+    except KeyboardInterrupt:
+        logger.warning("stopped after %d trials; run it again to go on", len(search.done))
+        raise
 
 
-def study_name(inputs: Inputs) -> str:
-    """A name that is the same for the same search: data, sections and code; how many trials it may take is left out."""
-    tuning = inputs.tuning.model_dump(exclude={"max_trials", "parallel_trials", "max_failed_trials"})
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _reasons(failed: Sequence[TrialRecord]) -> str:
+    lines = [f"- {trial.values}: {trial.error}" for trial in failed[:_MOST_REASONS]]
+    more = [f"- and {len(failed) - _MOST_REASONS} more"] if len(failed) > _MOST_REASONS else []
+    return "\n".join([*lines, *more])
+
+
+def study_folder(inputs: Inputs) -> Path:
+    """Where the trials of a search are remembered: the same for the same data, sections and code.
+
+    How long the search may go on is left out, so that more trials of it can be asked for.
+    """
+    limits = {"max_trials", "parallel_trials", "max_failed_trials", "resume_policy", "maximum_seconds", "trial_seconds"}
     content = {
         "train": datasets.read_manifest(inputs.train_path).digest,
         "validation": datasets.read_manifest(inputs.validation_path).digest,
-        "model": inputs.model.model_dump(), "spec": inputs.train.model_dump(), "tuning": tuning,
-        "label": inputs.label, "code": _code_digest(),
+        "model": inputs.model.model_dump(), "spec": inputs.train.model_dump(), "label": inputs.label,
+        "tuning": inputs.tuning.model_dump(exclude={**dict.fromkeys(limits, True), "objective": {"goal"}}),
+        "code": _code_digest(inputs.train.recipe), "optuna": version("optuna"),
     }  # fmt: skip
-    return "study-" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return settings().home / "work" / "tuning" / digest[:24]
 
 
-def _code_digest() -> str:
-    """The digest of the code that a trial's figures depend on."""
+def _code_digest(recipe: str) -> str:
+    """The digest of the code that a trial's figures depend on: training's, the search's, and a user's own recipe."""
     root = Path(fairlead.__file__).parent
-    files = sorted(file for stage in ("training", "tuning") for file in (root / stage).rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = {file for stage in ("training", "tuning") for file in (root / stage).rglob("*.py")}
+    files -= {file for file in files if file.parent.name in ("train_model", "tune_model")}
+    own = sys.modules[type(find_recipe(recipe)).__module__].__file__
+    files |= {Path(own)} if own else set()
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def forget_old(folder: Path, name: str) -> None:
+    """Removes the studies that have not been used for longest, but the named one.
+
+    Args:
+        folder: Where the studies lie.
+        name: The one that is about to be used; it becomes the latest.
+    """
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    os.utime(folder / name)
+    others = [(path.stat().st_mtime, path) for path in folder.iterdir() if path.name != name]
+    for _, path in sorted(others)[: max(0, len(others) + 1 - KEPT_STUDIES)]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def choose_best(trials: Sequence[TrialRecord], tuning: TuneSpec) -> TrialRecord:
@@ -191,33 +188,42 @@ def choose_best(trials: Sequence[TrialRecord], tuning: TuneSpec) -> TrialRecord:
     Raises:
         DataError: No trial succeeded.
     """
-    succeeded = [trial for trial in trials if trial.metric is not None]
+    succeeded = [trial for trial in trials if trial.succeeded]
     if not succeeded:
-        raise DataError("no trial succeeded; see the trials' errors")
+        counts = {state: sum(trial.state == state for trial in trials) for state in (FAILED, STOPPED)}
+        raise DataError(
+            f"no trial succeeded: {counts[FAILED]} failed, {counts[STOPPED]} were stopped early, of "
+            f"{tuning.max_trials}; see their errors, or raise tuning.maximum_seconds if it ended the search"
+        )
     sign = 1 if tuning.objective.type == "minimize" else -1
     return min(succeeded, key=lambda trial: sign * (trial.metric or 0.0))
 
 
 def _best_figure(done: Sequence[TrialRecord], tuning: TuneSpec) -> dict[str, float]:
-    if all(trial.metric is None for trial in done):
+    if not any(trial.succeeded for trial in done):
         return {}
     return {"best": choose_best(done, tuning).metric or 0.0}
 
 
 def _metrics(best: TrialRecord, trials: Sequence[TrialRecord], tuning: TuneSpec) -> dict[str, float]:
-    failed = sum(trial.metric is None for trial in trials)
-    return {
-        f"best_{tuning.objective.metric}": best.metric or 0.0,
-        "trials_succeeded": len(trials) - failed,
-        "trials_failed": failed,
-        "seconds": round(sum(trial.seconds for trial in trials), 3),
-    }
+    figures = {f"best_{name}": best.figures[name] for name in tuning.objective.metrics}
+    states = {f"trials_{name}": sum(t.state == name for t in trials) for name in ("succeeded", FAILED, STOPPED)}
+    return {**figures, **states, "seconds": round(sum(trial.seconds for trial in trials), 3)}
 
 
-def _best_json(best: TrialRecord, inputs: Inputs) -> dict[str, Any]:
+def best_json(best: TrialRecord, inputs: Inputs) -> dict[str, Any]:
+    """What train_model takes.
+
+    Args:
+        best: The best trial.
+        inputs: What the search looked at.
+
+    Returns:
+        The hyperparameters, and where they come from.
+    """
     return {
         "format": _FORMAT,
-        "hyperparameters": best.values,
+        "hyperparameters": inputs.tuning.hyperparameters(best.values),
         "metric": best.metric,
         "objective": inputs.tuning.objective.metric,
         "algorithm": inputs.tuning.algorithm.name,
