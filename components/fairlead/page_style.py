@@ -41,9 +41,10 @@ figure svg{display:block;margin:0 auto;max-width:100%;height:auto;fill:currentCo
 figure svg *{stroke-linejoin:round;stroke-linecap:butt}
 figure svg text{font-family:inherit!important}
 figcaption{color:var(--soft);font-size:.88rem;margin-top:.5rem}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.5rem,1fr));gap:.6rem;margin:.9rem 0}
-.pictures span{min-width:0}.pictures img{display:block;width:100%;image-rendering:pixelated;border-radius:4px;
-border:1px solid var(--rule)}.pictures small{display:block;white-space:normal;text-align:center;line-height:1.25}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.2rem,1fr));gap:.6rem;margin:.9rem 0}
+.pictures figure{margin:0;padding:.45rem;text-align:center}
+.pictures img{width:100%;max-width:8rem;aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:4px}
+.pictures figcaption{white-space:pre-line;font-size:.78rem;line-height:1.3;margin-top:.3rem}
 code,pre{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.88em}
 pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.7rem .9rem;overflow:auto}
 @media print{.table{max-height:none}figure,dl.facts>div{break-inside:avoid}}

@@ -11,7 +11,8 @@ def grid(pictures: Iterable[tuple[bytes, str]], columns: int = 0) -> str:
     """Lays pictures out in rows.
 
     Args:
-        pictures: PNG or JPEG files, each with a line of text that stands below it and is read out in its stead.
+        pictures: PNG or JPEG files, each with a text that stands below it and is read out in its stead; line
+            breaks are kept.
         columns: Pictures of a row; 0: as many as fit.
 
     Returns:
@@ -29,4 +30,5 @@ def _figure(content: bytes, text: str) -> str:
     if kind is None:
         raise ValueError(f"a page shows PNG and JPEG files; got {len(content)} bytes that begin with {content[:8]!r}")
     words, data = html.escape(text), base64.b64encode(content).decode("ascii")
-    return f'<span><img src="data:image/{kind};base64,{data}" alt="{words}"><small>{words}</small></span>'
+    below = f"<figcaption>{words}</figcaption>" if words else ""
+    return f'<figure><img src="data:image/{kind};base64,{data}" alt="{words}">{below}</figure>'

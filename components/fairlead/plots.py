@@ -27,6 +27,8 @@ GRID = "#8a94a6"
 SERIES = ("#3b82c4", "#e08a1e", "#1fa187", "#c55fa5", "#d2553f", "#8f7cd6", "#7a8593")
 
 _FEW_TICKS = 4
+_FEW_ROWS = 12  # up to here a cell has room for its text
+_ROOM = 40  # characters of all columns' names that have room side by side
 _FEW_POINTS = 30  # up to here a line shows its points
 
 
@@ -172,7 +174,14 @@ def _next_color(axes: Axes) -> str:
     return SERIES[(len(axes.patches) + len(axes.containers)) % len(SERIES)]
 
 
-def reliability(axes: Axes, predicted: Values, observed: Values, label: str = "", counts: Values | None = None) -> None:
+def reliability(
+    axes: Axes,
+    predicted: Values,
+    observed: Values,
+    label: str = "",
+    counts: Values | None = None,
+    ends: tuple[Values, Values] | None = None,
+) -> None:
     """Draw how often what was predicted came true: a calibrated model lies on the diagonal.
 
     Args:
@@ -181,6 +190,7 @@ def reliability(axes: Axes, predicted: Values, observed: Values, label: str = ""
         observed: Share of positives in each bin, shape (bins,).
         label: The model's name in the legend; empty for none.
         counts: Rows in each bin, shape (bins,): a bin's dot grows with them.
+        ends: Lower and upper ends of the shares' intervals, each of shape (bins,).
     """
     import numpy as np
 
@@ -189,9 +199,47 @@ def reliability(axes: Axes, predicted: Values, observed: Values, label: str = ""
         axes.set(xlim=(0, 1), ylim=(0, 1))
     weights = np.ones(len(predicted)) if counts is None else np.asarray(counts, dtype=np.float64)
     sizes = 12 + 90 * np.sqrt(weights / max(weights.max(initial=1.0), 1.0))
-    color = SERIES[len(axes.collections) % len(SERIES)]
+    color = SERIES[(len(axes.lines) - 1) % len(SERIES)]  # the diagonal is the first line
+    if ends is not None:
+        axes.vlines(predicted, ends[0], ends[1], color=color, linewidth=1.4, alpha=0.55)
     axes.plot(predicted, observed, color=color, linewidth=1.6, label=label)
     axes.scatter(predicted, observed, s=sizes, color=color, alpha=0.75, linewidth=0)
+
+
+def matrix(
+    axes: Axes, shares: Any, texts: Sequence[Sequence[str]], rows: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Draw a table of coloured cells, such as a confusion matrix.
+
+    Args:
+        axes: The axes.
+        shares: How strongly each cell is coloured, between 0 and 1, shape (rows, columns).
+        texts: What stands in each cell; empty for nothing.
+        rows: The rows' names, the first on top.
+        columns: The columns' names.
+    """
+    from matplotlib.colors import to_rgba
+
+    size = 9 if len(rows) <= _FEW_ROWS else 6.5
+    for at, line in enumerate(shares):
+        for to, share in enumerate(line):
+            fill = to_rgba(SERIES[0], 0.08 + 0.62 * float(share)) if share > 0 else "none"  # the text stays readable
+            axes.add_patch(_cell(to, at, fill))
+            if texts[at][to]:
+                axes.text(to, at, texts[at][to], ha="center", va="center", fontsize=size)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xticks(range(len(columns)), columns, rotation=0 if sum(map(len, columns)) <= _ROOM else 90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _cell(column: int, row: int, fill: Any) -> Any:
+    """Return a cell's square, with a little air around it."""
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=fill, edgecolor=GRID, linewidth=0.3)
 
 
 def bars(axes: Axes, names: Sequence[str], values: Values, errors: Any = None, label: str = "") -> None:

@@ -14,6 +14,25 @@ _TITLES = {
     "expected_calibration_error": "calibration error",
     "f1": "F1",
     "base_rate": "share of yes",
+    "calibration_error_debiased": "calibration error, debiased",
+    "matthews_correlation": "Matthews correlation",
+    "cohens_kappa": "Cohen's kappa",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "r2": "R²",
+    "root_mean_squared_error": "RMSE",
+    "mean_absolute_error": "MAE",
+    "absolute_error_90": "90 % of errors are below",
+    "ndcg": "NDCG",
+    "ndcg_loss": "1 - NDCG",
+    "mrr": "mean reciprocal rank",
+    "map": "mean average precision",
+    "chrf": "chrF",
+    "chrf_loss": "1 - chrF",
+    "bleu": "BLEU",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
     "validation_roc_auc": "validation ROC AUC",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
@@ -108,4 +127,7 @@ def short_digests(text: str) -> str:
 
 def title(figure: str) -> str:
     """Return a figure's name as people say it: `roc_auc` is "ROC AUC", `log_loss` is "log loss"."""
+    name, _, rank = figure.rpartition("_at_")
+    if name and rank.isdecimal():
+        return f"{title(name)} at {rank}"
     return _TITLES.get(figure, figure.replace("_", " "))

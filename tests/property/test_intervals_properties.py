@@ -8,13 +8,12 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
 from fairlead.evaluation.intervals import (
-    CELLS,
     auc_difference_interval,
     auc_interval,
     mean_interval,
     placements,
-    resampled_means,
 )
+from fairlead.evaluation.resampling import BLOCKS, resampling
 
 VALUES = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(-1000, 1000))
 
@@ -74,14 +73,15 @@ def test_a_model_does_not_differ_from_itself(count: int, seed: int) -> None:
     assert (found.estimate, found.low, found.high) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("count", [CELLS // 2, 20 * CELLS])
-def test_cells_give_the_same_spread_as_drawing_rows(count: int) -> None:
-    """Resampled means have the mean and deviation of the classical bootstrap, also where cells hold many rows."""
+@pytest.mark.parametrize("count", [BLOCKS // 4, 20 * BLOCKS])
+def test_blocks_give_the_same_spread_as_drawing_rows(count: int) -> None:
+    """Resampled means have the mean and deviation of the classical bootstrap, also where blocks hold many rows."""
     rng = np.random.default_rng(5)
     values = rng.exponential(size=count) ** 2  # a heavy tail, as log losses have
-    drawn = resampled_means(values, 4000, 5)
+    prepared = resampling(count, resamples=4000, seed=5)
+    drawn = prepared.draw(prepared.sums(values)) / prepared.draw(prepared.counts())
     assert np.isclose(drawn.mean(), values.mean(), rtol=0.01)
-    assert np.isclose(drawn.std(), values.std() / np.sqrt(count), rtol=0.05)
+    assert np.isclose(drawn.std(), values.std() / np.sqrt(count), rtol=0.06)
 
 
 def test_the_interval_of_the_area_is_the_classical_one() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 
+from fairlead.evaluation.figure_names import FIGURES
 from fairlead.evaluation.metrics import (
     binary_metrics,
     calibration_bins,
@@ -15,7 +16,6 @@ from fairlead.evaluation.metrics import (
     ranking,
     row_log_losses,
 )
-from fairlead.evaluation.spec import METRICS
 
 PROBABILITIES = st.floats(0, 1, width=32)
 
@@ -105,7 +105,7 @@ def test_figures_agree_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray], t
     """What is computed here for speed is what scikit-learn computes, ties and empty answers included."""
     labels, probabilities = drawn
     figures, answers = binary_metrics(labels, probabilities, threshold), probabilities >= threshold
-    assert set(figures) == set(METRICS)
+    assert set(figures) <= set(FIGURES["binary"])
     assert all(np.isfinite(value) for value in figures.values())
     assert np.isclose(figures["brier"], reference.brier_score_loss(labels, probabilities))
     assert np.isclose(figures["accuracy"], reference.accuracy_score(labels, answers))

@@ -1,27 +1,26 @@
 """Simple models beside the one that is judged, by scikit-learn, fitted on the same training rows.
 
-They see the inputs as the judged model's package encodes them: numbers with NaN for missing values, categories as codes
-(0 missing, 1 unknown, then the package's vocabulary).
+They see the inputs as the judged model's package encodes them: numbers with NaN for missing values, images as pixels
+between 0 and 1 (averaged down to 32 x 32), categories as codes (0 missing, 1 unknown, then the package's vocabulary).
 """
 
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fairlead import datasets
-from fairlead.errors import DataError
-from fairlead.evaluation.scoring import Predictor, Tensors, binary_labels, encode, read_batches
+from fairlead.errors import ConfigurationError, DataError, SchemaError, nearest
+from fairlead.evaluation.baseline_fits import FITS, Training, few_threads, matrix, on_tensors
+from fairlead.evaluation.figure_names import TASK_BASELINES
+from fairlead.evaluation.labels import read_labels
+from fairlead.evaluation.scoring import Predictor, batch_rows, encode, read_batches
 from fairlead.progress import step
 from fairlead_serving.package import ModelPackage
 
-BOOSTING_ROUNDS = 100
-MOST_CATEGORIES = 255  # of one column, which is what scikit-learn's histograms have room for
+BY_COLUMN = ("popularity", "copy")
+"""Baselines that look at a column of the rows instead of the model's inputs; `column_baseline` makes them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Baselines:
     """Fitted baselines.
 
     Attributes:
-        predictors: By name.
+        predictors: By name; those of `BY_COLUMN` are not among them.
         rows: Training rows that they were fitted on.
         rows_given: Training rows that there are; more than `rows` where a random sample was drawn.
         notes: What a reader must know to judge them fairly.
@@ -41,13 +40,25 @@ class Baselines:
     notes: tuple[str, ...] = ()
 
 
+def check_baselines(names: Sequence[str], task: str) -> None:
+    """Makes sure that a task has such baselines.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    for name in names:
+        if name not in TASK_BASELINES[task]:
+            known = list(TASK_BASELINES[task])
+            raise ConfigurationError(f"a {task} model has no baseline {name!r}; {nearest(name, known)}")
+
+
 def fit_baselines(
     names: Sequence[str], train: Path | str, label: str, package: ModelPackage, maximum_rows: int, seed: int
 ) -> Baselines:
     """Fits baselines on training rows.
 
     Args:
-        names: Which of `fairlead.evaluation.spec.BASELINES`.
+        names: Which of `fairlead.evaluation.figure_names.TASK_BASELINES`; those of `BY_COLUMN` are passed over.
         train: The training dataset's folder.
         label: The label's column.
         package: The model whose inputs they share.
@@ -62,24 +73,27 @@ def fit_baselines(
         SchemaError: A training column does not fit the model.
         SourceError: The dataset is unfinished or corrupt.
     """
+    wanted = [name for name in names if name not in BY_COLUMN]
+    if not wanted:
+        return Baselines({}, 0, 0)
     given = datasets.read_manifest(train).row_count
-    rows, labels = _sample(train, label, package, _chosen(given, maximum_rows, seed))
-    if len(np.unique(labels)) == 1:
+    training = _sample(train, label, package, _chosen(given, maximum_rows, seed), seed)
+    rows = training.labels.size
+    if len(np.unique(training.labels)) == 1 and package.manifest.task in ("binary", "multiclass"):
         raise DataError(
-            f"label {label!r} is {labels[0]} in all {labels.size} training rows; baselines need both classes"
+            f"label {label!r} is {training.labels[0]} in all {rows} training rows; baselines need both classes"
         )
-    notes = []
-    if labels.size < given:
-        notes.append(f"The baselines were fitted on {labels.size:,} of the {given:,} training rows, drawn at random.")
+    notes = [f"The baselines were fitted on {rows:,} of the {given:,} training rows, drawn at random."]
+    notes = notes if rows < given else []
     predictors = {}
-    with step("fitting baselines", len(names)) as progress:
-        for name in names:
-            with _few_threads():
-                predict, note = _FITS[name](rows, labels, package, seed)
-            predictors[name] = _on_tensors(predict)
+    with step("fitting baselines", len(wanted)) as progress:
+        for name in wanted:
+            with few_threads():
+                predict, note = FITS[name](training)
+            predictors[name] = on_tensors(predict)
             notes += [note] if note else []
             progress.advance()
-    return Baselines(predictors, labels.size, given, tuple(notes))
+    return Baselines(predictors, rows, given, tuple(notes))
 
 
 def _chosen(given: int, maximum: int, seed: int) -> np.ndarray:
@@ -90,106 +104,57 @@ def _chosen(given: int, maximum: int, seed: int) -> np.ndarray:
     return mask
 
 
-def _sample(train: Path | str, label: str, package: ModelPackage, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen rows, encoded: (N, F + C) float32, and labels (N,) int8."""
+def _sample(train: Path | str, label: str, package: ModelPackage, chosen: np.ndarray, seed: int) -> Training:
+    """The chosen rows, encoded, and their labels."""
     import pyarrow as pa
 
-    inputs = [i.name for i in package.manifest.inputs]
+    manifest = package.manifest
     rows, labels, position = [], [], 0
-    for batch in read_batches(train, [label, *inputs]):
+    for batch in read_batches(train, [label, *(i.name for i in manifest.inputs)], batch_rows([package])):
         wanted = chosen[position : position + batch.num_rows]
         position += batch.num_rows
         part = batch if wanted.all() else batch.filter(pa.array(wanted))
-        labels.append(binary_labels(part, label))
-        rows.append(_matrix(encode(part, package)))
-    return np.concatenate(rows), np.concatenate(labels)
+        if part.num_rows:
+            labels.append(read_labels(part, label, manifest.task, manifest.classes))
+            rows.append(matrix(encode(part, package)))
+    if not rows:
+        raise DataError(f"dataset {train} has no rows; baselines need training rows")
+    return Training(np.concatenate(rows), np.concatenate(labels), package, seed)
 
 
-def _matrix(tensors: Tensors) -> np.ndarray:
-    """Inputs side by side, numbers first: (N, F + C) float32, categories as codes."""
-    return np.concatenate(
-        [tensors[kind].astype(np.float32) for kind in ("numeric", "categorical") if kind in tensors], 1
-    )
+def column_baseline(
+    name: str, test: Path | str, train: Path | str | None, label: str, column: str
+) -> "np.ndarray | None":
+    """What a baseline that looks at one column answers on the test rows.
 
+    Args:
+        name: `popularity` (of an item: its relevant training rows) or `copy` (the given text itself).
+        test: The test dataset's folder.
+        train: The training dataset's folder, for popularity.
+        label: The label's column.
+        column: The column of items, or of given texts.
 
-def _on_tensors(predict: Callable[[np.ndarray], np.ndarray]) -> Predictor:
-    def on_tensors(tensors: Tensors) -> np.ndarray:
-        with _few_threads():
-            return predict(_matrix(tensors))
+    Returns:
+        (N,) float64 scores or N texts; None where popularity has no training rows.
 
-    return on_tensors
-
-
-def _few_threads() -> AbstractContextManager[Any]:
-    """Half of the cores, since OpenMP's threads spin while they wait for each other.
-
-    On two cores that other processes use too, gradient boosting took 4 s with one thread and 120 s with two.
+    Raises:
+        SchemaError: A dataset lacks the column.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limits: AbstractContextManager[Any] = threadpool_limits(max(1, (os.cpu_count() or 1) // 2), user_api="openmp")
-    return limits
-
-
-Fitted = tuple[Callable[[np.ndarray], np.ndarray], str]
-
-
-def _fit_majority(rows: np.ndarray, labels: np.ndarray, package: ModelPackage, seed: int) -> Fitted:
-    del rows, package, seed
-    rate = float(labels.mean())
-    return lambda asked: np.full(len(asked), rate), ""
+    for path in (test, *([train] if train is not None and name == "popularity" else [])):
+        present = list(datasets.read_manifest(path).columns)
+        if column not in present:
+            raise SchemaError(f"dataset {path} has no column {column!r}; {nearest(column, present)}")
+    asked = datasets.read_table(test, [column])[column]
+    if name == "copy":
+        return np.array([text or "" for text in asked.to_pylist()], dtype=object)
+    return None if train is None else _popularity(train, label, column, asked.to_pylist())
 
 
-def _fit_logistic(rows: np.ndarray, labels: np.ndarray, package: ModelPackage, seed: int) -> Fitted:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    first = len(package.manifest.numeric)
-    numbers = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
-    categories = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
-    encode = ColumnTransformer([("n", numbers, slice(0, first)), ("c", categories, slice(first, rows.shape[1]))])
-    model = make_pipeline(encode, LogisticRegression(tol=1e-3, max_iter=300, random_state=seed))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(rows, labels)
-    short = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return _probability(model), "The logistic regression had not converged after 300 iterations." if short else ""
-
-
-def _fit_boosting(rows: np.ndarray, labels: np.ndarray, package: ModelPackage, seed: int) -> Fitted:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    first, width = len(package.manifest.numeric), rows.shape[1]
-    categorical = np.arange(width) >= first
-    model = HistGradientBoostingClassifier(
-        max_iter=BOOSTING_ROUNDS, early_stopping=False, categorical_features=categorical, random_state=seed
-    )
-    folded = [i.name for i in package.manifest.categorical if len(i.vocabulary) + 2 > MOST_CATEGORIES]
-    model.fit(_folded(rows, first), labels)
-    predict = _probability(model)
-    merged = f" and saw the rarer values of {', '.join(folded)} as one" if folded else ""
-    note = f"Gradient boosting took {BOOSTING_ROUNDS} rounds, untuned{merged}."
-    return lambda asked: predict(_folded(asked, first)), note
-
-
-def _folded(rows: np.ndarray, first: int) -> np.ndarray:
-    """Codes beyond the room of a histogram become `unknown` (vocabularies begin with the commonest values)."""
-    rows = rows.copy()
-    codes = rows[:, first:]
-    codes[codes >= MOST_CATEGORIES] = 1
-    return rows
-
-
-def _probability(model: Any) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda asked: np.asarray(model.predict_proba(asked)[:, 1], dtype=np.float64)
-
-
-_FITS: dict[str, Callable[[np.ndarray, np.ndarray, ModelPackage, int], Fitted]] = {
-    "majority": _fit_majority,
-    "logistic-regression": _fit_logistic,
-    "gradient-boosting": _fit_boosting,
-}
+def _popularity(train: Path | str, label: str, column: str, asked: list[object]) -> np.ndarray:
+    """How many relevant training rows each asked item has: (N,) float64."""
+    counts: dict[object, float] = {}
+    for batch in read_batches(train, [label, column]):
+        relevant = read_labels(batch, label, "ranking") > 0
+        for item in batch.column(column).filter(relevant.tolist()).value_counts().to_pylist():
+            counts[item["values"]] = counts.get(item["values"], 0.0) + item["counts"]
+    return np.array([counts.get(item, 0.0) for item in asked])

@@ -55,6 +55,27 @@ def row_log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return -np.log(np.where(labels == 1, sure, 1 - sure))
 
 
+def bin_rows(probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> np.ndarray:
+    """Deals rows into bins of about equal mass by predicted probability; equal predictions stay together.
+
+    Args:
+        probabilities: (N,); N at least 1.
+        bins: Bins at most; ties leave some of them empty.
+
+    Returns:
+        (N,) int64: each row's bin, from 0; the higher, the more probable.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    order = np.argsort(values)
+    ordered = values[order]
+    last_of_ties = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    ties = np.diff(np.append(-1, last_of_ties))
+    middle = (last_of_ties + 1 - ties / 2) / values.size  # the middle rank of each distinct value, within (0, 1)
+    index = np.empty(values.size, dtype=np.int64)
+    index[order] = np.repeat((middle * bins).astype(np.int64), ties)
+    return index
+
+
 def calibration_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> CalibrationBins:
     """Groups rows into bins of about equal mass by predicted probability; equal predictions stay together.
 
@@ -67,9 +88,7 @@ def calibration_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = 
         The bins that hold a row.
     """
     values = np.asarray(probabilities, dtype=np.float64)
-    _, inverse, ties = np.unique(values, return_inverse=True, return_counts=True)
-    middle = (np.cumsum(ties) - ties / 2) / values.size  # the middle rank of each distinct value, within (0, 1)
-    index = (middle * bins).astype(np.int64)[inverse]
+    index = bin_rows(values, bins)
     counts = np.bincount(index, minlength=bins)
     kept = counts > 0
     predicted = np.bincount(index, values, bins)[kept] / counts[kept]
@@ -154,7 +173,7 @@ def ranking(labels: np.ndarray, probabilities: np.ndarray) -> Ranking:
 
 
 def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
-    """All figures of `fairlead.evaluation.spec.METRICS`.
+    """The figures that need no interval to be compared.
 
     Args:
         labels: (N,) 0 or 1, both present.

@@ -1,25 +1,55 @@
-"""Predictions over a dataset in batches: rows pass through, only labels, probabilities and slice values stay."""
+"""Predictions over a dataset in batches: rows pass through, only labels, predictions and asked-for columns stay."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fairlead import datasets
-from fairlead.errors import DataError, PackageError, SchemaError, SourceError, nearest
+from fairlead.errors import ConfigurationError, PackageError
+from fairlead.evaluation.labels import read_labels
+from fairlead.evaluation.losses import row_losses
+from fairlead.evaluation.rows import (
+    BATCH_ROWS,
+    Tensors,
+    batch_rows,
+    check_columns,
+    check_labels,
+    encode,
+    encoded,
+    joined,
+    read_batches,
+    spans,
+)
 from fairlead.progress import step
-from fairlead_serving.package import InputInvalidError, ModelPackage, PackageInvalidError
+from fairlead_serving.package import OUTPUTS, ModelPackage, PackageInvalidError
+
+__all__ = [
+    "BATCH_ROWS",
+    "Contestant",
+    "Predictor",
+    "Scores",
+    "Tensors",
+    "batch_rows",
+    "check_answers",
+    "check_columns",
+    "encode",
+    "open_package",
+    "package_predictor",
+    "read_batches",
+    "score",
+    "with_groups",
+]
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 32_768
+SUM_TOLERANCE = 1e-3  # of the probabilities of one row, in float32
 
-Tensors = Mapping[str, np.ndarray]
 Predictor = Callable[[Tensors], np.ndarray]
-"""Inputs as the package encodes them, N rows, to P(label=1), (N,) float64."""
+"""Inputs as the package encodes them, N rows, to its output: (N,) float64, or (N, K) float32 for K classes."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +57,48 @@ class Scores:
     """What stays of the rows.
 
     Attributes:
-        labels: (N,) int8, 0 or 1, both present.
-        probabilities: By model, (N,) float64, P(label=1).
-        slices: By column, the N values as a dictionary-encoded Arrow array.
+        labels: (N,): binary int8, 0 or 1, both present; multiclass int64, positions in `classes`; regression and
+            ranking float64; text strings.
+        predictions: By model: P(label=1) float64 (N,); P(class) float32 (N, K); predictions or scores float64 (N,);
+            texts (N,).
+        columns: By column that was asked for, its N values as a dictionary-encoded Arrow array.
+        task: A key of `fairlead.evaluation.losses.LOSSES`.
+        classes: Of a multiclass model: the K classes.
+        groups: Of a ranking: (N,) int64, from 0 to G - 1.
     """
 
     labels: np.ndarray
-    probabilities: dict[str, np.ndarray]
-    slices: "dict[str, pa.DictionaryArray]"
+    predictions: dict[str, np.ndarray]
+    columns: "dict[str, pa.DictionaryArray]" = field(default_factory=dict)
+    task: str = "binary"
+    classes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+
+    def codes(self, column: str, seconds: int | None = None) -> np.ndarray:
+        """Numbers the distinct values of a kept column, or the spans of time that they lie in.
+
+        Args:
+            column: Its name.
+            seconds: The length of a span, such as 86400 for days; the column then holds times.
+
+        Returns:
+            (N,) int64 from 0; missing values are one of their own.
+
+        Raises:
+            SchemaError: Spans are asked for, and the column holds no times.
+        """
+        values = self.columns[column]
+        parts = np.arange(len(values.dictionary)) if seconds is None else spans(values.dictionary, column, seconds)
+        places = values.indices.fill_null(len(values.dictionary)).to_numpy()
+        missing = parts.max(initial=-1) + 1
+        return np.asarray(np.append(parts, missing)[places], dtype=np.int64)
+
+    def losses(self, model: str, loss: str = "", *, cutoff: int | None = None, threshold: float = 0.5) -> np.ndarray:
+        """What each row (of a ranking: each group) costs a model; see `row_losses`."""
+        answers = self.predictions[model]
+        return row_losses(
+            self.task, self.labels, answers, loss=loss, groups=self.groups, cutoff=cutoff, threshold=threshold
+        )
 
 
 def open_package(path: Path | str, role: str = "model") -> ModelPackage:
@@ -61,111 +125,53 @@ def package_predictor(package: ModelPackage, role: str = "model") -> Predictor:
         role: What it is called in errors.
 
     Returns:
-        The predictor. It raises PackageError where an answer is no probability.
+        The predictor. It raises PackageError where an answer is none of the package's task.
     """
+    task = package.manifest.task
 
     def predict(tensors: Tensors) -> np.ndarray:
-        (probability,) = package.load().run(["probability"], dict(tensors))
-        probability = np.asarray(probability, dtype=np.float64)
-        wrong = ~((probability >= 0) & (probability <= 1))
-        if wrong.any():
-            raise PackageError(
-                f"the {role} answers {probability[wrong][0]} where a probability belongs ({int(wrong.sum())} rows of "
-                f"{wrong.size}); it was exported or trained wrongly"
-            )
-        return probability
+        (found,) = package.load().run([OUTPUTS[task]], dict(tensors))
+        return check_answers(np.asarray(found), task, len(package.manifest.classes), role)
 
     return predict
 
 
-def check_columns(path: Path | str, package: ModelPackage, others: Sequence[str], role: str = "model") -> None:
-    """Makes sure that a dataset has what a model takes, and other columns.
+def check_answers(answers: np.ndarray, task: str, classes: int, role: str = "model") -> np.ndarray:
+    """Makes sure that answers are what the task calls for.
 
     Args:
-        path: The dataset's folder.
-        package: The model.
-        others: Further columns: the label, the slices.
+        answers: (N,), or (N, K) for a multiclass model.
+        task: The task.
+        classes: K.
         role: What the model is called in errors.
 
-    Raises:
-        SchemaError: A column is absent.
-    """
-    present = list(datasets.read_manifest(path).columns)
-    absent = [i.name for i in package.manifest.inputs if i.name not in present]
-    if absent:
-        raise SchemaError(
-            f"the {role} takes columns that dataset {path} does not have: {', '.join(absent)}; it has "
-            f"{', '.join(sorted(present))}. Give rows that were made for this model"
-        )
-    for column in others:
-        if column not in present:
-            raise SchemaError(f"dataset {path} has no column {column!r}; {nearest(column, present)}")
-
-
-def read_batches(path: Path | str, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
-    """Streams columns of a dataset, rows in order.
-
-    Raises:
-        SourceError: The dataset is unfinished or corrupt.
-    """
-    import pyarrow as pa
-
-    wanted = list(dict.fromkeys(columns))
-    try:
-        # Little read-ahead: pyarrow's own would hold 16 batches of each of 4 files.
-        yield from datasets.scan(path).to_batches(
-            columns=wanted, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"dataset {path} cannot be read whole: {error}; make it again") from None
-
-
-def encode(batch: "pa.RecordBatch", package: ModelPackage, role: str = "model") -> Tensors:
-    """Turns rows into the tensors of a package.
-
-    Args:
-        batch: N rows with every input of the model.
-        package: The model.
-        role: What it is called in errors.
-
     Returns:
-        As ModelPackage.encode: `numeric` float32 (N, F), `categorical` int64 (N, C).
+        The answers: float64 (N,), or float32 (N, K).
 
     Raises:
-        SchemaError: A column holds what the model cannot take.
+        PackageError: An answer is no probability, no number, or of another shape.
     """
-    import pyarrow as pa
+    wanted = f"({answers.shape[0]}, {classes})" if task == "multiclass" else f"({answers.shape[0]},)"
+    if str(answers.shape) != wanted:
+        raise PackageError(f"the {role} answers in shape {answers.shape} where {wanted} belongs; export it again")
+    if task in ("binary", "multiclass"):
+        wrong = ~((answers >= 0) & (answers <= 1))
+        _refuse(answers, wrong, "a probability belongs", role)
+    else:
+        _refuse(answers, ~np.isfinite(answers), "a finite number belongs", role)
+    if task == "multiclass":
+        totals = answers.sum(axis=1, dtype=np.float64)
+        _refuse(totals, np.abs(totals - 1) > SUM_TOLERANCE, "the sum of all classes' probabilities, 1, belongs", role)
+        return answers.astype(np.float32, copy=False)
+    return answers.astype(np.float64)
 
-    columns = {i.name: batch.column(i.name) for i in package.manifest.inputs}
-    for name in (i.name for i in package.manifest.categorical):
-        columns[name] = columns[name].cast(pa.string())
-    try:
-        return package.encode({name: column.to_numpy(zero_copy_only=False) for name, column in columns.items()})
-    except InputInvalidError as error:
-        raise SchemaError(f"the {role} cannot take these rows: {error}") from None
 
-
-def binary_labels(batch: "pa.RecordBatch", label: str) -> np.ndarray:
-    """Takes the label out of a batch.
-
-    Returns:
-        (N,) int8, 0 or 1.
-
-    Raises:
-        DataError: A value is missing, or neither 0 nor 1.
-    """
-    import pyarrow as pa
-
-    column = batch.column(label)
-    if column.null_count:
-        raise DataError(f"label {label!r} is missing in {column.null_count} rows; leave out rows that have none")
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values = column.to_numpy(zero_copy_only=False)
-    wrong = [value for value in np.unique(values).tolist() if value not in (0, 1)]
-    if wrong:
-        raise DataError(f"label {label!r} holds {wrong[0]!r}; a yes/no label is 0 or 1 (or false or true)")
-    return np.asarray(values, dtype=np.int8)
+def _refuse(answers: np.ndarray, wrong: np.ndarray, belongs: str, role: str) -> None:
+    if wrong.any():
+        raise PackageError(
+            f"the {role} answers {answers[wrong][0]} where {belongs} ({int(wrong.sum())} of {wrong.size}); it was "
+            "exported or trained wrongly"
+        )
 
 
 @dataclass(frozen=True)
@@ -183,69 +189,80 @@ class Contestant:
     role: str = "model"
 
 
-def score(path: Path | str, label: str, models: Mapping[str, Contestant], slices: Sequence[str]) -> Scores:
-    """Predicts every row of a dataset with several models.
+def score(
+    path: Path | str,
+    label: str,
+    models: Mapping[str, Contestant],
+    columns: Sequence[str] = (),
+    group: str = "",
+    kind: tuple[str, tuple[str, ...]] | None = None,
+) -> Scores:
+    """Predicts every row of a dataset with several models of one task.
 
     Args:
         path: The dataset's folder.
         label: The label's column.
         models: By name.
-        slices: Columns to keep.
+        columns: Further columns to keep: slices, clusters.
+        group: Of a ranking: the column whose values are ordered one by one, such as a query or a user.
+        kind: Task and classes, where no model tells them because there is none.
 
     Returns:
-        Labels, probabilities and slice values, rows in order.
+        Labels, predictions and kept columns, rows in order.
 
     Raises:
-        DataError: Labels are missing, not 0 or 1, or all alike.
+        ConfigurationError: The models are of different tasks or classes, or a ranking names no group.
+        DataError: Labels are missing, none of the task, or (binary) all alike.
         SchemaError: Columns do not fit a model.
         SourceError: The dataset is unfinished or corrupt.
     """
-    inputs = [i.name for model in models.values() for i in model.package.manifest.inputs]
+    task, classes = kind if kind and not models else _common_task(models)
+    if task == "ranking" and not group:
+        raise ConfigurationError("a ranking is judged group by group; name the column as `group`")
+    kept = list(dict.fromkeys([*columns, *([group] if task == "ranking" else [])]))
+    packages = [model.package for model in models.values()]
+    wanted = [label, *(i.name for package in packages for i in package.manifest.inputs), *kept]
     labels: list[np.ndarray] = []
     found: dict[str, list[np.ndarray]] = {name: [] for name in models}
-    kept: dict[str, list[Any]] = {column: [] for column in slices}
-    with step("predicting test rows", datasets.read_manifest(path).row_count) as progress:
-        for batch in read_batches(path, [label, *inputs, *slices]):
-            labels.append(binary_labels(batch, label))
-            for name, probability in _predict(batch, models):
-                found[name].append(probability)
-            for column in slices:
-                kept[column].append(_encoded(batch.column(column)))
+    parts: dict[str, list[Any]] = {column: [] for column in kept}
+    with step("predicting rows", datasets.read_manifest(path).row_count) as progress:
+        for batch in read_batches(path, wanted, batch_rows(packages)):
+            labels.append(read_labels(batch, label, task, classes))
+            for name, answers in _predict(batch, models):
+                found[name].append(answers)
+            for column in kept:
+                parts[column].append(encoded(batch.column(column)))
             progress.advance(batch.num_rows)
-    return Scores(
-        _both_classes(np.concatenate(labels), label, path),
-        {name: np.concatenate(parts) for name, parts in found.items()},
-        {column: _joined(parts) for column, parts in kept.items()},
-    )
+    truth = check_labels(np.concatenate(labels) if labels else np.zeros(0), label, path, task)
+    made = {column: joined(pieces) for column, pieces in parts.items()}
+    scores = Scores(truth, {name: np.concatenate(p) for name, p in found.items()}, made, task, classes)
+    return scores if task != "ranking" else with_groups(scores, group)
+
+
+def _common_task(models: Mapping[str, Contestant]) -> tuple[str, tuple[str, ...]]:
+    """The task and classes that all models share."""
+    kinds = {(model.package.manifest.task, model.package.manifest.classes) for model in models.values()}
+    if len(kinds) > 1:
+        said = "; ".join(
+            f"{name}: {m.package.manifest.task} {m.package.manifest.classes}" for name, m in models.items()
+        )
+        raise ConfigurationError(f"models of different tasks or classes cannot be judged on the same rows ({said})")
+    return kinds.pop()
 
 
 def _predict(batch: "pa.RecordBatch", models: Mapping[str, Contestant]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each model's probabilities; a package that several share encodes the rows once."""
-    encoded: dict[str, Tensors] = {}
+    """Each model's answers; a package that several share encodes the rows once."""
+    tensors: dict[str, Tensors] = {}
     for name, model in models.items():
         digest = model.package.digest
-        if digest not in encoded:
-            encoded[digest] = encode(batch, model.package, model.role)
-        yield name, model.predict(encoded[digest])
+        if digest not in tensors:
+            tensors[digest] = encode(batch, model.package, model.role)
+        yield name, model.predict(tensors[digest])
 
 
-def _encoded(column: "pa.Array") -> "pa.DictionaryArray":
-    import pyarrow as pa
+def with_groups(scores: Scores, group: str) -> Scores:
+    """Numbers the groups of a ranking from 0, without gaps."""
+    from dataclasses import replace
 
-    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-
-
-def _joined(parts: "Sequence[pa.DictionaryArray]") -> "pa.DictionaryArray":
-    import pyarrow as pa
-
-    return pa.chunked_array(parts).unify_dictionaries().combine_chunks()
-
-
-def _both_classes(labels: np.ndarray, label: str, path: Path | str) -> np.ndarray:
-    ones = int(labels.sum())
-    if ones in (0, labels.size):
-        raise DataError(
-            f"label {label!r} is {1 if ones else 0} in all {labels.size} rows of {path}; both classes are needed to "
-            "judge a model: give more rows, or check how the label is made"
-        )
-    return labels
+    _, codes = np.unique(scores.codes(group), return_inverse=True)
+    return replace(scores, groups=codes.astype(np.int64))

@@ -1,4 +1,4 @@
-"""evaluate_model: figures, baselines, slices, gates, verdict and report."""
+"""evaluate_model on a yes/no question: figures, baselines, gates, intervals, verdict and report."""
 
 import json
 from collections.abc import Callable
@@ -113,19 +113,49 @@ def test_without_training_rows_the_report_says_that_baselines_lack(
     assert "No baselines were fitted" in (tmp_path / "r.html").read_text()
 
 
-def test_slices_are_counted_and_small_ones_marked(
+def test_a_gate_may_name_an_interval_end(judge: Judge, package: Path, test_rows: Path, tmp_path: Path) -> None:
+    """A demand on the lower end is stricter than on the estimate, and the verdict says both."""
+    estimate = judge(package, test_rows).metrics["roc_auc"]
+    gate = {"metric": "roc_auc", "at_least": estimate - 0.001}
+    assert judge(package, test_rows, gates=[gate]).outcome == "approved"
+    assert judge(package, test_rows, gates=[{**gate, "at": "high"}]).outcome == "approved"
+    done = judge(package, test_rows, gates=[{**gate, "at": "low"}])
+    verdict = Verdict.read(tmp_path / "v.json")
+    assert done.outcome == "rejected"
+    assert verdict.thresholds == {"roc_auc_low at least": gate["at_least"]}
+    assert verdict.reasons[0].startswith("roc_auc_low is 0.")
+    assert "the estimate is" in verdict.reasons[0]
+
+
+def test_clusters_widen_the_interval(
     judge: Judge, package: Path, write_rows: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Each value of a column is a group; groups below the minimum are marked; missing values are a group."""
-    rows = tiny_rows(1000, seed=3)
-    month = [None] * 10 + [1] * 490 + [2] * 500
-    test = write_rows("sliced", {**rows, "month": month, "seconds": np.arange(1000.0)})
-    done = judge(package, test, slices=["carrier", "month", "seconds"], minimum_slice_rows=50)
-    assert done.metrics["slices"] == 3 + 3 + 5
-    assert done.metrics["slices_with_low_support"] == 1
-    report = (tmp_path / "r.html").read_text()
-    assert "(missing)" in report
-    assert "By month" in report
+    """Rows that are copies of each other tell no more than one of them, and few clusters are named."""
+    rows = tiny_rows(300, seed=8)
+    copies = {name: np.tile(values, 10) for name, values in rows.items()}
+    test = write_rows("copies", {**copies, "who": np.tile(np.arange(300), 10)})
+    alone, together = judge(package, test), judge(package, test, cluster="who")
+    widths = [done.metrics["log_loss_high"] - done.metrics["log_loss_low"] for done in (alone, together)]
+    assert 2.5 < widths[1] / widths[0] < 4  # the square root of 10
+    assert (alone.metrics["independent_units"], together.metrics["independent_units"]) == (3000, 300)
+    at = np.datetime64("2013-05-01T06:00", "us") + np.arange(300) * np.timedelta64(1, "h")
+    timed = write_rows("timed", {**rows, "at": at})
+    assert judge(package, timed, cluster="at", cluster_seconds=86400).metrics["independent_units"] == 13
+    with pytest.raises(SchemaError, match="'hour' is of type double"):
+        judge(package, timed, cluster="hour", cluster_seconds=86400)
+    judge(package, write_rows("few", {**rows, "who": np.arange(300) % 5}), cluster="who")
+    assert "Only 5 independent units (who)" in (tmp_path / "r.html").read_text()
+
+
+def test_intervals_can_be_stratified_or_bias_corrected(judge: Judge, package: Path, test_rows: Path) -> None:
+    """Within classes the base rate cannot vary; the accelerated interval is near the plain one on many rows."""
+    plain, within, accelerated = (
+        judge(package, test_rows, gates=[{"metric": "base_rate", "at_least": 0}], **more).metrics
+        for more in ({}, {"stratified": True}, {"interval": "bca"})
+    )
+    assert plain["base_rate_low"] < plain["base_rate_high"]
+    assert within["base_rate_low"] == within["base_rate_high"]
+    assert accelerated["log_loss_low"] == pytest.approx(plain["log_loss_low"], abs=0.01)
 
 
 def test_the_same_rows_give_the_same_verdict(judge: Judge, package: Path, test_rows: Path, train_rows: Path) -> None:
@@ -151,12 +181,12 @@ def _without(rows: dict[str, np.ndarray], column: str) -> dict[str, np.ndarray]:
 
 
 def test_wrong_rows_get_a_clear_error(judge: Judge, package: Path, write_rows: Callable[..., Path]) -> None:
-    """Absent inputs, absent slices, one class, wrong labels and unfinished datasets are named."""
+    """Absent inputs, absent columns, one class, wrong labels and unfinished datasets are named."""
     rows = tiny_rows(200, seed=5)
     with pytest.raises(SchemaError, match="does not have: hour"):
         judge(package, write_rows("a", _without(rows, "hour")))
     with pytest.raises(SchemaError, match="did you mean 'carrier'"):
-        judge(package, write_rows("b", rows), slices=["carier"])
+        judge(package, write_rows("b", rows), cluster="carier")
     with pytest.raises(DataError, match="is 0 in all 200 rows"):
         judge(package, write_rows("c", {**rows, "late": np.zeros(200, int)}))
     with pytest.raises(DataError, match="holds 3"):
@@ -201,7 +231,7 @@ def test_the_component_writes_all_of_its_outputs(package: Path, test_rows: Path,
 
     verdict, metrics, report = artifact(dsl.Artifact, "v"), artifact(dsl.Metrics, "m"), artifact(dsl.HTML, "r")
     model, rows = dsl.Model(uri=str(package)), dsl.Dataset(uri=str(test_rows))
-    (outcome,) = component.python_func(model, rows, "late", {"slices": ["carrier"]}, verdict, metrics, report)
+    (outcome,) = component.python_func(model, rows, "late", {"cluster": "carrier"}, verdict, metrics, report)
     assert outcome == verdict.metadata["outcome"] == "approved"
     assert metrics.metadata["roc_auc"] > 0.7
     assert json.loads((tmp_path / "v").read_text())["judge"] == "evaluation"

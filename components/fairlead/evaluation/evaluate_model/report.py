@@ -1,29 +1,34 @@
-"""The report of an evaluation: figures with intervals beside baselines, calibration, ROC, scores, slices."""
+"""The report of an evaluation: figures with intervals beside baselines, and what the task calls for."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fairlead.evaluation.evaluate_model.findings import BaselineFinding, Findings, remark, spoken
-from fairlead.evaluation.intervals import Interval
-from fairlead.evaluation.metrics import calibration_bins, ranking
-from fairlead.evaluation.slices import SliceFigures
-from fairlead.evaluation.spec import METRICS, EvaluationSpec
+from fairlead.evaluation.evaluate_model.classes_section import classes_section
+from fairlead.evaluation.evaluate_model.findings import Findings, remark, spoken
+from fairlead.evaluation.evaluate_model.judged import Judged
+from fairlead.evaluation.evaluate_model.mistakes import show_pictures, show_texts
+from fairlead.evaluation.evaluate_model.numbers_section import numbers_section
+from fairlead.evaluation.evaluate_model.ranking_section import ranking_section
+from fairlead.evaluation.evaluate_model.texts_section import texts_section
+from fairlead.evaluation.evaluate_model.yes_no_section import yes_no_section
+from fairlead.evaluation.figure_names import FIRST, MAIN
+from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.resampling import Interval
+from fairlead.evaluation.spec import EvaluationSpec
 from fairlead.pages import Page
-from fairlead.values import interval, number, percent, title
+from fairlead.values import interval, limit, number, percent, title
 from fairlead.verdicts import Verdict
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+_NOTHING = 1e-12
+_SECTIONS = {
+    "binary": yes_no_section,
+    "multiclass": classes_section,
+    "regression": numbers_section,
+    "ranking": ranking_section,
+    TEXT: texts_section,
+}
 
-CURVE_POINTS = 200  # a ROC curve of more points is a larger page, not a better picture
-SHOWN_SLICES = 40
 
-
-def write_report(path: Path | str, findings: Findings, verdict: Verdict, spec: EvaluationSpec) -> None:
+def write_report(path: Path | str, findings: Findings, verdict: Verdict, spec: EvaluationSpec, judged: Judged) -> None:
     """Writes the HTML report.
 
     Args:
@@ -31,153 +36,110 @@ def write_report(path: Path | str, findings: Findings, verdict: Verdict, spec: E
         findings: What was found.
         verdict: What was concluded.
         spec: What was demanded.
+        judged: What was judged, of which the wrongest examples are read again.
     """
     page = Page(f"Evaluation of {findings.name}")
     _summary(page, findings, verdict)
     _figures(page, findings, spec)
-    page.heading("Calibration and ranking")
-    error = number(findings.figures["expected_calibration_error"])
-    page.figure(
-        _curves(findings),
-        f"Left: predicted and observed shares differ by {error} on average over rows; on the dashed line they agree. "
-        f"Right: the area under the curve is {_told(findings.roc_auc)}.",
-    )
-    _scores(page, findings)
-    for column, groups in findings.slices.items():
-        _slices(page, column, groups, findings, spec)
+    _SECTIONS[findings.task](page, findings)
+    show_pictures(page, findings, judged, spec.mistakes)
+    show_texts(page, findings, judged, spec)
     page.write(path)
 
 
 def _summary(page: Page, findings: Findings, verdict: Verdict) -> None:
     page.note(f"Verdict: {verdict.outcome}", "good" if verdict.outcome == "approved" else "bad")
-    said = {remark(finding) for finding in findings.baselines}
+    said = {remark(finding) for finding in findings.baselines} | set(findings.notes)
     for reason in verdict.reasons:
         if reason not in said:
             page.note(reason, "warn" if verdict.outcome == "approved" else "bad")
     for finding in findings.baselines:
         page.note(remark(finding), "good" if finding.model_wins else "bad" if finding.model_loses else "warn")
-    page.facts(
-        {
-            "ROC AUC": _told(findings.roc_auc),
-            "log loss": _told(findings.log_loss),
-            "calibration error": findings.figures["expected_calibration_error"],
-            f"share of {findings.label}": percent(findings.figures["base_rate"]),
-            "rows": findings.labels.size,
-            "model": findings.digest,
-        }
-    )
+    page.facts({title(name): told(findings.figures[name]) for name in MAIN[findings.task]} | _facts(findings))
+
+
+def _facts(findings: Findings) -> dict[str, object]:
+    """What the rows are, and which model was judged."""
+    found: dict[str, object] = {}
+    if findings.task == "binary":
+        found[f"share of {findings.label}"] = percent(findings.figures["base_rate"].estimate)
+    if findings.scores.classes:
+        found["classes"] = len(findings.scores.classes)
+    found["rows"] = findings.rows
+    if findings.unit != "row":
+        found[f"independent {findings.unit}s"] = findings.drawn.independent
+    return {**found, "model": findings.digest}
 
 
 def _figures(page: Page, findings: Findings, spec: EvaluationSpec) -> None:
-    """Adds every figure of the model, what is demanded of it, and the same of each baseline."""
+    """Adds the figures of the model, what is demanded of them, and the same of each baseline."""
     page.heading("Beside simple models" if findings.baselines else "Figures")
     demanded = _demands(spec)
-    headers = ["figure", "the model", *(["demanded"] if demanded else [])]
-    rows = [
-        [
-            title(metric),
-            _measured(metric, findings),
-            *([demanded.get(metric, "")] if demanded else []),
-            *(_measured(metric, baseline) for baseline in findings.baselines),
-        ]
-        for metric in METRICS
-    ]
+    own = [name for name in findings.figures if "_of_" not in name]
+    first = [name for name in own if name in FIRST[findings.task] or name in demanded or findings.task == "ranking"]
+    rows = [_row(name, findings, demanded) for name in first]
     if findings.baselines:
-        gaps = [_told(baseline.difference) for baseline in findings.baselines]
-        rows.append(["the model's log loss less theirs", "—", *([""] if demanded else []), *gaps])
-    page.table(
-        [*headers, *(spoken(baseline.name) for baseline in findings.baselines)],
-        rows,
-        f"All on the same {number(findings.labels.size)} rows; yes from a probability of {findings.threshold:g}; "
-        f"intervals hold {spec.confidence:.0%}.",
-    )
-    others = {name: demand for name, demand in demanded.items() if name not in METRICS}
-    if others:
-        page.table(["also demanded", "measured", ""], [(title(n), findings.figures[n], d) for n, d in others.items()])
+        gaps = [told(baseline.difference) for baseline in findings.baselines]
+        loss = title(findings.baselines[0].loss)
+        rows.append([f"the model's {loss} less theirs", "—", *([""] if demanded else []), *gaps])
+    headers = [
+        "figure",
+        "the model",
+        *(["demanded"] if demanded else []),
+        *(spoken(b.name) for b in findings.baselines),
+    ]
+    page.table(headers, rows, _how(findings, spec))
+    also = {gate.metric: demanded[gate.metric] for gate in spec.gates if gate.metric not in own}
+    if also:
+        page.table(
+            ["also demanded", "measured", ""], [[title(n), told(_anywhere(n, findings)), d] for n, d in also.items()]
+        )
+    if len(first) < len(own):
+        with page.folded("All other figures"):
+            page.table(headers, [_row(name, findings, demanded) for name in own if name not in first])
     for note in findings.notes:
         page.text(note)
 
 
+def _row(name: str, findings: Findings, demanded: dict[str, str]) -> list[object]:
+    others = [told(baseline.figures[name]) if name in baseline.figures else "—" for baseline in findings.baselines]
+    demand = [demanded.get(name, "")] if demanded else []
+    return [title(name), told(findings.figures[name]), *demand, *others]
+
+
+def _how(findings: Findings, spec: EvaluationSpec) -> str:
+    answers = f"; yes from a probability of {limit(findings.threshold)}" if findings.task == "binary" else ""
+    kind = "bias-corrected and accelerated" if spec.interval == "bca" else "percentile"
+    kept = ", within each class" if spec.stratified and findings.task in ("binary", "multiclass") else ""
+    return (
+        f"All on the same {number(findings.rows)} rows{answers}. Intervals hold {spec.confidence:.0%}: {kind} "
+        f"bootstrap of {number(spec.resamples)} resamples by {findings.unit}{kept}."
+    )
+
+
+def _anywhere(name: str, findings: Findings) -> Interval:
+    """A figure that a gate names and that is not in the table: of a class, of a baseline, or a difference."""
+    from fairlead.evaluation.figure_names import difference_name, figure_name
+
+    known = dict(findings.figures)
+    for baseline in findings.baselines:
+        known |= {figure_name(baseline.name, metric): value for metric, value in baseline.figures.items()}
+        known[difference_name(baseline.name, baseline.loss)] = baseline.difference
+    return known[name]
+
+
 def _demands(spec: EvaluationSpec) -> dict[str, str]:
-    """What the gates demand of each figure, in signs: `≥ 0.62`."""
+    """What the gates demand of each figure, in signs: `≥ 0.62`, or `≥ 0.62 (low)` for an interval's end."""
     found: dict[str, list[str]] = {}
     for gate in spec.gates:
         bounds = {"≥": gate.at_least, "≤": gate.at_most}
-        found.setdefault(gate.metric, []).extend(f"{sign} {b:g}" for sign, b in bounds.items() if b is not None)
+        end = "" if gate.at == "estimate" else f" ({gate.at} end)"
+        found.setdefault(gate.metric, []).extend(
+            f"{sign} {limit(b)}{end}" for sign, b in bounds.items() if b is not None
+        )
     return {metric: " and ".join(bounds) for metric, bounds in found.items()}
 
 
-def _measured(metric: str, of: Findings | BaselineFinding) -> str | float:
-    intervals = {"roc_auc": of.roc_auc, "log_loss": of.log_loss}
-    return _told(intervals[metric]) if metric in intervals else of.figures[metric]
-
-
-def _curves(findings: Findings) -> "Figure":
-    from fairlead import plots
-
-    figure, (calibration, ranking) = plots.panels(1, 2, width=9, height=4)
-    bins = calibration_bins(findings.labels, findings.probabilities)
-    plots.reliability(calibration, bins.predicted, bins.observed, counts=bins.counts)
-    plots.label(calibration, "predicted probability", f"observed share of {findings.label}", "Calibration")
-    _draw_roc(ranking, findings)
-    return figure
-
-
-def _draw_roc(axes: "Axes", findings: Findings) -> None:
-    from fairlead import plots
-
-    grid = np.linspace(0, 1, CURVE_POINTS)
-    plots.line(axes, grid, np.interp(grid, *ranking(findings.labels, findings.probabilities).roc), "the model")
-    axes.plot([0, 1], [0, 1], color=plots.GRID, linewidth=1, linestyle="--", label="chance")
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    plots.label(axes, "share of the others that it says yes to", f"share of {findings.label} that it finds", "Ranking")
-
-
-def _scores(page: Page, findings: Findings) -> None:
-    from fairlead import plots
-
-    figure, axes = plots.figure(9, 2.8)
-    edges = np.linspace(0, 1, 41)
-    for value, name in ((0, f"not {findings.label}"), (1, findings.label)):
-        plots.histogram(axes, findings.probabilities[findings.labels == value], name, edges)
-    plots.label(axes, "predicted probability", "share of the class")
-    page.heading("Scores")
-    page.figure(figure, "The further apart the two classes, the more the model knows.")
-
-
-def _slices(page: Page, column: str, groups: Sequence[SliceFigures], findings: Findings, spec: EvaluationSpec) -> None:
-    page.heading(f"By {column}")
-    small = sum(group.low_support for group in groups)
-    if small:
-        page.text(f"{small} of {len(groups)} groups have fewer than {spec.minimum_slice_rows} rows: conclude nothing.")
-    worse = [g for g in groups if not g.low_support and g.log_loss.low > findings.log_loss.estimate]
-    if worse:
-        listed = ", ".join(g.value for g in sorted(worse, key=lambda g: -g.log_loss.estimate)[:5])
-        page.text(f"Harder for the model than the average row: {listed}.")
-    headers = [
-        "value",
-        "rows",
-        "share of yes",
-        "mean probability",
-        "ROC AUC",
-        "log loss",
-        *(["support"] if small else []),
-    ]
-    rows = [
-        (
-            g.value,
-            g.rows,
-            percent(g.base_rate),
-            percent(g.mean_probability),
-            g.roc_auc,
-            _told(g.log_loss),
-            *(["low" if g.low_support else ""] if small else []),
-        )
-        for g in groups[:SHOWN_SLICES]
-    ]
-    hidden = len(groups) - len(rows)
-    page.table(headers, rows, f"{hidden} smaller groups are not shown." if hidden else "")
-
-
-def _told(of: Interval) -> str:
-    return interval(of.estimate, of.low, of.high)
+def told(of: Interval) -> str:
+    """A figure with its interval, as people read it; what only rounding makes other than 0 is 0."""
+    return interval(*(0.0 if abs(value) < _NOTHING else value for value in (of.estimate, of.low, of.high)))

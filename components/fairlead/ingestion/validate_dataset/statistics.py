@@ -114,7 +114,8 @@ class Table:
         parts = []
         for i, (low, high) in wide.items():
             value = _as_number(self._schema.field(i))
-            place = f"least({BINS - 1}, floor(({value} - ({low!r})) / ({high!r} - ({low!r})) * {BINS}))::utinyint"
+            start, end = f"'{low!r}'::double", f"'{high!r}'::double"  # bare ones are decimals to DuckDB
+            place = f"least({BINS - 1}, floor(({value} - {start}) / ({end} - {start}) * {BINS}))::utinyint"
             known = "isfinite({})" if pa.types.is_floating(self._schema.field(i).type) else "{} is not null"
             parts.append(f"histogram({place}) filter ({known.format(value)}) as bins_{i}")
         maps = self.fetch(f"select {', '.join(parts)} from rows")[0]  # noqa: S608 (names are quoted)

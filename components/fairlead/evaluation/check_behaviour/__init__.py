@@ -1,0 +1,1 @@
+"""Judges what a model does when its inputs are changed."""

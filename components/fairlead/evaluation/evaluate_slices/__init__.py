@@ -1,0 +1,1 @@
+"""Judges a model on parts of the rows, and between groups."""

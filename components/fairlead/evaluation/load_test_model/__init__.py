@@ -1,0 +1,1 @@
+"""Judges how many requests a second the server of a package answers in time."""

@@ -1,0 +1,1 @@
+"""Writes a datasheet from what a dataset holds."""
