@@ -14,11 +14,20 @@ from pydantic import Field
 
 from fairlead.deployment.spec import RolloutSpec, ServingSpec
 from fairlead.errors import ConfigurationError, nearest
-from fairlead.evaluation.spec import ComparisonSpec, EvaluationSpec
+from fairlead.evaluation.behaviour_spec import BehaviourSpec
+from fairlead.evaluation.comparison_spec import ComparisonSpec
+from fairlead.evaluation.serving_spec import LoadSpec, ServerSpec
+from fairlead.evaluation.slice_spec import SliceSpec
+from fairlead.evaluation.spec import EvaluationSpec
+from fairlead.evaluation.write_datasheet.spec import DatasheetSpec
+from fairlead.evaluation.write_model_card.spec import CardSpec
 from fairlead.features.spec import FeatureSpec, LabelSpec, RequestSpec
+from fairlead.ingestion.augment_dataset.spec import AugmentationSpec
 from fairlead.ingestion.spec import Expectations, SplitSpec, TableSpec
+from fairlead.optimization.calibration_spec import CalibrationSpec
 from fairlead.registry.spec import PolicySpec
 from fairlead.sections import Section
+from fairlead.training.recipes.registry import locate_recipe
 from fairlead.training.spec import ModelSpec, TrainSpec
 from fairlead.tuning.spec import TuneSpec
 
@@ -45,12 +54,20 @@ class Problem(Section):
     request: RequestSpec | None = None
     label: LabelSpec | None = None
     split: SplitSpec | None = None
+    augmentation: AugmentationSpec | None = None
     model: ModelSpec | None = None
     train: TrainSpec | None = None
     tuning: TuneSpec | None = None
     quantization: QuantizationSpec | None = None
+    calibration: CalibrationSpec | None = None
     evaluation: EvaluationSpec | None = None
+    slices: SliceSpec | None = None
+    behaviour: BehaviourSpec | None = None
     comparison: ComparisonSpec | None = None
+    server: ServerSpec | None = None
+    load: LoadSpec | None = None
+    card: CardSpec | None = None
+    datasheet: DatasheetSpec | None = None
     policy: PolicySpec | None = None
     serving: ServingSpec | None = None
     rollout: RolloutSpec | None = None
@@ -61,7 +78,7 @@ def load_problem(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, A
 
     Args:
         path: The problem.yaml.
-        overrides: `section.key=value`, the value in YAML: `train.hidden=64`, `split.train_until=2013-07-01`.
+        overrides: `section.key=value`, the value in YAML: `train.options.hidden=64`, `split.train_until=2013-07-01`.
 
     Returns:
         The problem as plain values (what pipelines take as arguments). Queries hold the SQL itself, local folders are
@@ -123,6 +140,9 @@ def _resolve(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         features["queries"] = _queries(folder / features["queries"])
         if features["repository"].startswith((".", "/")):
             features["repository"] = str((folder / features["repository"]).resolve())
+    train = resolved.get("train")
+    if train and "recipe" in train:
+        train["recipe"] = locate_recipe(train["recipe"], folder)
     if split and "start" in split:
         resolved["window"] = [split["start"], split["test_until"]]
     for table in resolved.get("data", {}).values():

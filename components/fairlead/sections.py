@@ -39,7 +39,9 @@ def _explain(model: type[BaseModel], entry: dict[str, Any], where: str) -> str:
         return f"{location}: there is no such key; {nearest(str(entry['loc'][-1]), _keys_at(model, entry['loc'][:-1]))}"
     if entry["type"] == "missing":
         return f"{location}: this key is required; add it"
-    return f"{location}: {entry['msg']} (got {entry['input']!r})"
+    said = entry["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(entry["input"], Mapping | BaseModel) else f" (got {entry['input']!r})"  # a section is long
+    return f"{location}: {said}{got}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -25,6 +25,8 @@ SMALL = (
     "evaluation.baselines=[majority]",
     "evaluation.gates=[{metric: roc_auc, at_least: 0.5}]",
     "comparison.resamples=100",
+    "policy.registration=[evaluation, comparison, server]",  # six weeks are too few to behave well in every slice
+    "policy.deployment=[evaluation, comparison, server]",
 )
 
 

@@ -23,7 +23,7 @@ def command(name: str, overrides: tuple[str, ...], fresh: bool) -> None:
     \b
     Examples:
       fairlead run flights
-      fairlead run flights train.hidden=64 train.epochs=3
+      fairlead run flights train.options.hidden=64 train.epochs=3
       fairlead run my/pipeline.py source=my.csv
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from rich.console import Console

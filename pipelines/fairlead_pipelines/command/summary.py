@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fairlead.deployment.proof import plain
 from fairlead.errors import FairleadError
 from fairlead.platform.runner.local import Run
 from fairlead.verdicts import Verdict
@@ -89,7 +90,7 @@ def curl_line(run: Run) -> str:
 
 def _example(run: Run) -> dict[str, Any] | None:
     """The last row of the test set as a client would send it; the feature store knows the time just after it."""
-    package = run.output("chosen") or run.output("package")
+    package = run.output("calibrated") or run.output("package")
     test = run.output("test")
     if not package or not test:
         return None
@@ -102,11 +103,7 @@ def _example(run: Run) -> dict[str, Any] | None:
     names = list(manifest.request["fields"]) if manifest.request else [i.name for i in manifest.inputs]
     rows = scan(test["uri"])
     last: pa.Table = rows.to_table(columns=names).slice(rows.count_rows() - 1)
-    return {name: _json(value) for name, value in last.to_pylist()[0].items()}
-
-
-def _json(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    return {name: plain(value) for name, value in last.to_pylist()[0].items()}
 
 
 def _print_verdicts(run: Run, console: Console) -> None:

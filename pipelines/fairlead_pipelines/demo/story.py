@@ -60,7 +60,7 @@ def tell(console: Console) -> bool:
             return False
         _chapter(console, 3, "a third model, as accurate but slow, passes every offline gate")
         slow = place.home / "demo" / "slow-package"
-        slow_copy(Path(second.output("chosen")["uri"]), slow)
+        slow_copy(Path(second.output("calibrated")["uri"]), slow)
         third = execute(f"{NAME}-release", (f"package_uri={slow}", *MORE_MONTHS, *CAREFUL_CANARY), console)
     return _sum_up(console, {"second": second, "third": third}, clients.tally(), time.monotonic() - begun, place)
 

@@ -8,7 +8,8 @@ fairlead run flights as_of=2013-08-01 split.train_until=2013-07-01 split.validat
 from kfp import dsl
 
 from fairlead import components as fl
-from fairlead_pipelines.flights.steps import prepare, prove, publish_features, ship
+from fairlead_pipelines.flights.steps import prepare, publish_features
+from fairlead_pipelines.stages import learn, prove, ship
 
 
 @dsl.pipeline(name="flights", description="Will this flight arrive 15 minutes late or more?")
@@ -33,8 +34,15 @@ def pipeline(
     train: dict,
     tuning: dict,
     quantization_tolerance: float,
+    calibration: dict,
     evaluation: dict,
+    slices: dict,
+    behaviour: dict,
     comparison: dict,
+    server: dict,
+    load: dict,
+    card: dict,
+    datasheet: dict,
     policy: dict,
     serving: dict,
     rollout: dict,
@@ -42,22 +50,14 @@ def pipeline(
     """Prepares data, tunes, trains, exports, proves, registers and rolls out."""
     p = dict(locals())
     data = prepare(p)
-    learning = {"train": data.train, "validation": data.validation, "label": label_column}
-    best = fl.tune_model(**learning, model=model, train_spec=train, tuning=tuning)
-    trained = fl.train_model(**learning, model=model, train_spec=train, best=best.outputs["best"])
-    exported = fl.export_model(
-        checkpoint=trained.outputs["checkpoint"],
-        sample=data.validation,
-        name=name,
+    best = fl.tune_model(
+        train=data.sets.train,
+        validation=data.sets.validation,
         label=label_column,
-        request=request,
-        feature_service=features_service,
+        model=model,
+        train_spec=train,
+        tuning=tuning,
     )
-    package = fl.quantize_model(
-        package=exported.outputs["package"],
-        sample=data.validation,
-        label=label_column,
-        tolerance=quantization_tolerance,
-    )
-    registered = prove(p, data, package.outputs["chosen"])
+    learned = learn(p, data.sets, best.outputs["best"])
+    registered = prove(p, data.sets, learned.package, learned.training)
     ship(p, registered, after=publish_features(p, data, registered))

@@ -7,7 +7,8 @@ fairlead run flights-release package_uri=path/to/package
 
 from kfp import dsl
 
-from fairlead_pipelines.flights.steps import prepare, prove, ship
+from fairlead_pipelines.flights.steps import prepare
+from fairlead_pipelines.stages import prove, ship
 
 
 @dsl.pipeline(name="flights-release", description="Proves and rolls out a model package that was made elsewhere.")
@@ -30,7 +31,13 @@ def pipeline(
     window: list,
     split: dict,
     evaluation: dict,
+    slices: dict,
+    behaviour: dict,
     comparison: dict,
+    server: dict,
+    load: dict,
+    card: dict,
+    datasheet: dict,
     policy: dict,
     serving: dict,
     rollout: dict,
@@ -38,5 +45,5 @@ def pipeline(
     """Prepares the same data, then evaluates, compares, registers and rolls out the package."""
     p = dict(locals())
     package = dsl.importer(artifact_uri=package_uri, artifact_class=dsl.Model, reimport=False)
-    registered = prove(p, prepare(p), package.output)
+    registered = prove(p, prepare(p).sets, package.output)
     ship(p, registered, after=registered)

@@ -1,10 +1,11 @@
-"""The stretches that the pipelines of this problem share: from data to sets, and from a package to users."""
+"""The stretches that the pipelines of this problem share: from tables to sets of rows, and online features."""
 
 from typing import Any, NamedTuple
 
 from kfp import dsl
 
 from fairlead import components as fl
+from fairlead_pipelines.stages import Sets, uncached
 
 
 class Prepared(NamedTuple):
@@ -12,9 +13,7 @@ class Prepared(NamedTuple):
 
     features: Any
     training_set: Any
-    train: Any
-    validation: Any
-    test: Any
+    sets: Sets
 
 
 def prepare(p: dict[str, Any]) -> Prepared:
@@ -47,33 +46,7 @@ def prepare(p: dict[str, Any]) -> Prepared:
     )
     sets = fl.split_dataset(dataset=joined.outputs["training_set"], split=p["split"], label=p["label_column"])
     training_set = joined.outputs["training_set"]
-    return Prepared(made.outputs["features"], training_set, *(sets.outputs[s] for s in ("train", "validation", "test")))
-
-
-def prove(p: dict[str, Any], data: Prepared, package: Any) -> dsl.PipelineTask:
-    """Evaluates a package, compares it with the champion, and registers it if the policy's verdicts are there.
-
-    Args:
-        p: The pipeline's parameters by name.
-        data: The data stages' artifacts.
-        package: The model package.
-
-    Returns:
-        The registering task.
-    """
-    test = {"test": data.test, "label": p["label_column"]}
-    evaluated = fl.evaluate_model(package=package, train=data.train, evaluation=p["evaluation"], **test)
-    champion = uncached(fl.fetch_model(name=p["name"], alias="champion")).outputs["package"]
-    compared = fl.compare_models(challenger=package, champion=champion, comparison=p["comparison"], **test)
-    return uncached(
-        fl.register_model(
-            package=package,
-            name=p["name"],
-            policy=p["policy"],
-            evaluation=evaluated.outputs["verdict"],
-            comparison=compared.outputs["verdict"],
-        )
-    )
+    return Prepared(made.outputs["features"], training_set, Sets(*(sets.outputs[name] for name in Sets._fields)))
 
 
 def publish_features(p: dict[str, Any], data: Prepared, registered: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -98,21 +71,3 @@ def publish_features(p: dict[str, Any], data: Prepared, registered: dsl.Pipeline
             **store,
         )
     ).after(online)
-
-
-def ship(p: dict[str, Any], registered: dsl.PipelineTask, after: dsl.PipelineTask) -> None:
-    """Starts the registered version's server and moves the traffic to it, step by step.
-
-    Args:
-        p: The pipeline's parameters by name.
-        registered: The registering task.
-        after: The task to wait for.
-    """
-    version = {"registered": registered.outputs["registered"], "policy": p["policy"]}
-    deployed = uncached(fl.deploy_model(serving=p["serving"], problem=p["name"], **version)).after(after)
-    uncached(fl.roll_out_model(rollout=p["rollout"], **version)).after(deployed)
-
-
-def uncached(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Marks a task that acts on the outside or looks at it: every run does it anew."""
-    return task.set_caching_options(enable_caching=False)

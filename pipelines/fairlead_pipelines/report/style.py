@@ -27,8 +27,9 @@ details.task>summary::before{content:"▸";color:var(--soft)}details.task[open]>
 details.task{margin:.6rem 0}details.task[open]{margin:1rem 0}
 details.task[open]>summary{border-bottom:1px solid var(--rule)}
 details.task>div{padding:.4rem 1.1rem 1rem;scroll-margin-top:4rem}
-.verdicts{display:grid;grid-template-columns:repeat(auto-fit,minmax(16.8rem,1fr));gap:.9rem;align-items:start}
-.verdict{background:var(--card);border:1px solid var(--rule);border-top:4px solid var(--soft);border-radius:8px;
+.verdicts{columns:16.8rem;column-gap:.9rem}
+.verdict{break-inside:avoid;margin:0 0 .9rem;background:var(--card);
+border:1px solid var(--rule);border-top:4px solid var(--soft);border-radius:8px;
 padding:.7rem .9rem;min-width:0}
 .verdict.approved{border-top-color:var(--good)}.verdict.rejected{border-top-color:var(--bad)}
 .verdict.inconclusive{border-top-color:var(--warn)}

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from fairlead.evaluation.evaluate_model.findings import spoken
-from fairlead.evaluation.spec import BASELINES
+from fairlead.evaluation.figure_names import FIGURES, MAIN, TASK_BASELINES, difference_name
+from fairlead.evaluation.losses import LOSSES
+from fairlead.values import title
 from fairlead.verdicts import Verdict
 from fairlead_pipelines.report.verdicts import MOST, by_judge, headline, telling
 
@@ -60,7 +62,7 @@ def test_the_canarys_line_counts_requests() -> None:
     assert headline(done) == "6,032 requests beside 46,768 of stable in 528 s; it passed all 3 steps"
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("baseline", TASK_BASELINES["binary"])
 def test_a_baseline_that_is_not_beaten_is_named(baseline: str) -> None:
     """Whichever it is, the line says so; without such a remark it says that all are beaten."""
     reason = f"The model does not beat {spoken(baseline)}, which is better (log loss differs by 0.02)."
@@ -68,6 +70,21 @@ def test_a_baseline_that_is_not_beaten_is_named(baseline: str) -> None:
     assert line.startswith("ROC AUC 0.758, log loss 0.489, ECE 0.0648; does not beat ")
     assert line.endswith(baseline.replace("-", " "))
     assert headline(verdict("evaluation", EVALUATED)).endswith("beats all 3 baselines")
+
+
+@pytest.mark.parametrize("task", list(MAIN))
+def test_every_task_tells_its_main_figures_and_baselines(task: str) -> None:
+    """On the card and on the line: what the task is asked for first, and which baselines win."""
+    loss, baselines = LOSSES[task][0], TASK_BASELINES[task]
+    differences = {difference_name(name, loss): -0.5 for name in baselines}
+    ends = {f"{name}{end}": value for name, value in differences.items() for end in ("_low", "_high")}
+    reasons = [f"The model does not beat {spoken(baselines[0])}: the two cannot be told apart ({loss})."]
+    judged = verdict("evaluation", dict.fromkeys(FIGURES[task], 0.25) | differences | ends, reasons=reasons)
+    titles = [name for name, _, _ in telling(judged)]
+    assert titles[: len(MAIN[task])] == [title(name) for name in MAIN[task]]
+    assert f"{title(loss)} against {baselines[0].replace('-', ' ')}" in titles
+    assert f"{title(MAIN[task][0])} 0.25" in headline(judged)
+    assert headline(judged).endswith(f"does not beat {baselines[0].replace('-', ' ')}")
 
 
 def test_judges_stand_in_the_order_of_the_pipeline() -> None:

@@ -1,0 +1,1 @@
+"""Digits: which digit is written in this picture?"""
