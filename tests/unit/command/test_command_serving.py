@@ -63,7 +63,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def champions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the versions that became champion: the registry has tests of its own."""
     named: list[str] = []
-    monkeypatch.setattr(by_hand, "_set_champion", lambda _, version: named.append(version))
+    monkeypatch.setattr(by_hand, "_set_champion", lambda _service, _digest, version: named.append(version))
     return named
 
 

@@ -188,6 +188,7 @@ def test_time_counts_over_attempts(tmp_path: Path) -> None:
         again.note()
 
 
+@pytest.mark.slow
 def test_a_killed_task_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     """Kill -9 of the task, in the middle; the same call again does the rest, and the checkpoint's bits agree."""
 
