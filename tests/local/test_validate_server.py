@@ -168,7 +168,7 @@ def test_the_component_writes_all_outputs(package: Path, sample: Path, tmp_path:
     model, rows = dsl.Model(uri=str(package)), dsl.Dataset(uri=str(sample))
     verdict, metrics = dsl.Artifact(uri=str(tmp_path / "v")), dsl.Metrics(uri=str(tmp_path / "m"))
     command = ["{python}", OTHER, "{package}", "{name}", "{port}"]
-    section = {**QUICK, "rows": 8.0, "command": command}
+    section = {**QUICK, "rows": 8.0, "command": command, "maximum_p99_seconds": 5.0}
     (outcome,) = component.python_func(
         model, rows, "late", section, verdict, metrics, dsl.HTML(uri=str(tmp_path / "r"))
     )

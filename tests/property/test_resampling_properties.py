@@ -11,9 +11,10 @@ from sklearn import metrics as reference
 
 from fairlead.evaluation.binary_figures import binary_figures
 from fairlead.evaluation.calibration_metrics import calibration_figures, reliability
+from fairlead.evaluation.figure_names import Method
 from fairlead.evaluation.ranking_figures import ranking_figures
 from fairlead.evaluation.regression_figures import quantile_interval, regression_figures
-from fairlead.evaluation.resampling import BLOCKS, Interval, Method, ratio, resampling
+from fairlead.evaluation.resampling import BLOCKS, Interval, ratio, resampling
 
 
 @given(st.integers(2, 80), st.integers(1, 8), st.integers(0, 50))

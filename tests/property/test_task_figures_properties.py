@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from fairlead.evaluation.losses import LOSSES, default_loss, row_losses
+from fairlead.evaluation.loss_names import LOSSES, default_loss
+from fairlead.evaluation.losses import row_losses
 from fairlead.evaluation.multiclass_figures import multiclass_figures
 from fairlead.evaluation.ranking_metrics import group_figures, group_ndcg
 from fairlead.evaluation.regression_figures import regression_figures

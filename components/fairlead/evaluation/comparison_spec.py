@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from fairlead.errors import ConfigurationError, nearest
-from fairlead.evaluation.losses import LOSSES, default_loss
-from fairlead.evaluation.resampling import Method
+from fairlead.evaluation.figure_names import Method
+from fairlead.evaluation.loss_names import LOSSES, default_loss
 from fairlead.sections import Section
 
 AREA = "roc_auc"

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
-from fairlead.evaluation.losses import LOSSES, TEXT
+from fairlead.evaluation.loss_names import LOSSES, TEXT
+
+Method = Literal["percentile", "bca"]
 
 _CALIBRATION = ("expected_calibration_error", "calibration_error_debiased")
 FIGURES: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from fairlead.errors import DataError
 from fairlead.evaluation.binary_figures import binary_figures
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.multiclass_figures import multiclass_figures
 from fairlead.evaluation.ranking_figures import ranking_figures
 from fairlead.evaluation.regression_figures import regression_figures

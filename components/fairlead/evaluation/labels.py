@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fairlead.errors import ConfigurationError, DataError
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.ranking_metrics import MOST_RELEVANCE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fairlead import datasets
 from fairlead.errors import DataError, SchemaError, nearest
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.scoring import check_answers
 from fairlead.evaluation.spec import EvaluationSpec
 from fairlead_serving.package import OUTPUTS

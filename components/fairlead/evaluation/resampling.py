@@ -11,9 +11,10 @@ one by its influence function (Davison & Hinkley 1997, "Bootstrap Methods and th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
+
+from fairlead.evaluation.figure_names import Method
 
 BLOCKS = 2048
 FEW_UNITS = 30
@@ -22,7 +23,6 @@ FEW_UNITS = 30
 _RESAMPLES_AT_ONCE = 1000  # their weights become float64 to be multiplied
 _MOST_DOUBLES = 2**22
 
-Method = Literal["percentile", "bca"]
 Of = Callable[..., np.ndarray]
 """Sums over rows, arrays of any one shape, to a figure of that shape."""
 

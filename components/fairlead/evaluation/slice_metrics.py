@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from fairlead.evaluation.estimates import AreaFigure, Blocks, Figure, MeanFigure
-from fairlead.evaluation.losses import LOSSES, row_losses
+from fairlead.evaluation.loss_names import LOSSES
+from fairlead.evaluation.losses import row_losses
 from fairlead.evaluation.metrics import clip
 from fairlead.evaluation.slice_spec import SLICE_METRICS
 

@@ -6,8 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fairlead.errors import nearest
 from fairlead.evaluation.comparison_spec import ComparisonSpec
-from fairlead.evaluation.figure_names import BASELINES, FIGURES, baseline_of, every_name, is_figure
-from fairlead.evaluation.resampling import Method
+from fairlead.evaluation.figure_names import BASELINES, FIGURES, Method, baseline_of, every_name, is_figure
 from fairlead.sections import Section
 
 __all__ = ["BASELINES", "ComparisonSpec", "EvaluationSpec", "GateSpec"]

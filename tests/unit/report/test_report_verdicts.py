@@ -6,7 +6,7 @@ import pytest
 
 from fairlead.evaluation.evaluate_model.findings import spoken
 from fairlead.evaluation.figure_names import FIGURES, MAIN, TASK_BASELINES, difference_name
-from fairlead.evaluation.losses import LOSSES
+from fairlead.evaluation.loss_names import LOSSES
 from fairlead.values import title
 from fairlead.verdicts import Verdict
 from fairlead_pipelines.report.verdicts import MOST, by_judge, headline, telling

@@ -17,7 +17,7 @@ from fairlead.evaluation.baselines import (
 )
 from fairlead.evaluation.evaluate_model.findings import MODEL
 from fairlead.evaluation.figure_names import baseline_of
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.predictions import read_predictions
 from fairlead.evaluation.scoring import Contestant, Scores, check_columns, open_package, package_predictor, score
 from fairlead.evaluation.spec import EvaluationSpec

@@ -7,7 +7,7 @@ import numpy as np
 from fairlead import datasets
 from fairlead.evaluation.evaluate_model.findings import MODEL, Findings
 from fairlead.evaluation.evaluate_model.judged import Judged
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.rows import IMAGE_BATCH_ROWS, read_batches
 from fairlead.evaluation.spec import EvaluationSpec
 from fairlead.pages import Page

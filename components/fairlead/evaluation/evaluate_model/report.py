@@ -11,7 +11,7 @@ from fairlead.evaluation.evaluate_model.ranking_section import ranking_section
 from fairlead.evaluation.evaluate_model.texts_section import texts_section
 from fairlead.evaluation.evaluate_model.yes_no_section import yes_no_section
 from fairlead.evaluation.figure_names import FIRST, MAIN
-from fairlead.evaluation.losses import TEXT
+from fairlead.evaluation.loss_names import TEXT
 from fairlead.evaluation.resampling import Interval
 from fairlead.evaluation.spec import EvaluationSpec
 from fairlead.pages import Page

@@ -12,7 +12,7 @@ from fairlead.evaluation.evaluate_model.report import write_report
 from fairlead.evaluation.figure_names import MAIN, difference_name, figure_name
 from fairlead.evaluation.figures import difference, figures, prepare
 from fairlead.evaluation.gates import ENDS, judge
-from fairlead.evaluation.losses import default_loss
+from fairlead.evaluation.loss_names import default_loss
 from fairlead.evaluation.resampling import Interval
 from fairlead.evaluation.spec import EvaluationSpec
 from fairlead.progress import step

@@ -3,13 +3,14 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.errors import PlatformError
 
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes on Linux, 103 on macOS
+# not TMPDIR: each step of a run has one of its own, and long, while the socket must be the same for all processes
+_SHORT_FOLDER = Path("/tmp")  # noqa: S108 - the folder below is this user's alone, and that is checked
 
 
 @dataclass(frozen=True)
@@ -86,4 +87,4 @@ class Places:
         if len(os.fsencode(self.home / "supervisor.sock")) <= _LONGEST_SOCKET_PATH:
             return self.home
         short = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"fairlead-{os.getuid()}-{short}"
+        return _SHORT_FOLDER / f"fairlead-{os.getuid()}-{short}"

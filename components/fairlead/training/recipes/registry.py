@@ -6,11 +6,13 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.sections import Section
-from fairlead.training.recipes.protocol import Recipe
+
+if TYPE_CHECKING:
+    from fairlead.training.recipes.protocol import Recipe
 
 RECIPES = {
     "tabular-network": "fairlead.training.recipes.tabular_network:TabularNetworkRecipe",
@@ -20,7 +22,7 @@ RECIPES = {
 METHODS = ("objective", "length", "load", "prepare", "fit", "fit_trial", "graph")
 
 
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str) -> "Recipe":
     """Makes a recipe; only the one that is asked for is imported.
 
     Args:
