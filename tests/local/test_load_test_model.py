@@ -11,8 +11,9 @@ from models import tiny_package, tiny_rows
 
 from fairlead import datasets
 from fairlead.errors import ConfigurationError, PlatformError
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.load_test_model.steps import conclude
-from fairlead.evaluation.load_test_model.task import LoadTestedModel, load_test_model
+from fairlead.evaluation.load_test_model.task import load_test_model
 from fairlead.evaluation.serving_spec import LoadSpec
 from fairlead.evaluation.serving_trial.open_loop import Load
 from fairlead.verdicts import Verdict
@@ -22,7 +23,7 @@ OTHER = str(Path(__file__).resolve().parents[1] / "tiny_v2_server.py")
 QUICK: dict[str, Any] = {
     "rates": [20.0, 60.0], "seconds": 1.0, "minimum_requests": 100, "p99_seconds": 0.5, "warm_up_requests": 20,
 }  # fmt: skip
-Run = Callable[..., LoadTestedModel]
+Run = Callable[..., Judgement]
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def run(package: Path, tmp_path: Path) -> Run:
     table = pa.table(tiny_rows(200, seed=3))
     datasets.write_dataset(tmp_path / "sample", table.to_batches(), table.schema, name="sample", source="drawn")
 
-    def load(*faults: str, other: bool = True, label: str = "late", **spec: Any) -> LoadTestedModel:
+    def load(*faults: str, other: bool = True, label: str = "late", **spec: Any) -> Judgement:
         command = {"command": ["{python}", OTHER, "{package}", "{name}", "{port}", *faults]} if other else {}
         section = {**QUICK, **command, **spec}
         return load_test_model(package, tmp_path / "sample", label, section, tmp_path / "v.json", tmp_path / "r.html")

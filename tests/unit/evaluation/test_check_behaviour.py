@@ -10,7 +10,8 @@ from linear_models import linear_package
 from models import tiny_rows
 
 from fairlead.errors import ConfigurationError, SchemaError, SourceError
-from fairlead.evaluation.check_behaviour.task import CheckedBehaviour, check_behaviour
+from fairlead.evaluation.check_behaviour.task import check_behaviour
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
@@ -18,7 +19,7 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def check(tmp_path: Path, package: Path, test_rows: Path) -> Callable[..., CheckedBehaviour]:
+def check(tmp_path: Path, package: Path, test_rows: Path) -> Callable[..., Judgement]:
     """Run tests of the tiny package (hour up, distance down, AA up, DL down) into this test's folder."""
 
     def run(*tests: dict[str, Any], model: Path = package, rows: Path = test_rows, label: str = "late") -> Any:
@@ -29,7 +30,7 @@ def check(tmp_path: Path, package: Path, test_rows: Path) -> Callable[..., Check
     return run
 
 
-Check = Callable[..., CheckedBehaviour]
+Check = Callable[..., Judgement]
 
 
 def invariance(change: Any, **given: Any) -> dict[str, Any]:

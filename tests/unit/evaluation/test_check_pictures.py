@@ -9,13 +9,14 @@ import pytest
 from linear_models import linear_package
 
 from fairlead.errors import ConfigurationError
-from fairlead.evaluation.check_behaviour.task import CheckedBehaviour, check_behaviour
+from fairlead.evaluation.check_behaviour.task import check_behaviour
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 from fairlead_serving.images import write_png
 
 SIDE = 6
 
-Check = Callable[..., CheckedBehaviour]
+Check = Callable[..., Judgement]
 Write = Callable[..., Path]
 
 
@@ -39,7 +40,7 @@ def pictures(tmp_path: Path, write_rows: Write) -> tuple[Path, Path]:
 def check(tmp_path: Path, pictures: tuple[Path, Path]) -> Check:
     """Run tests of that model into this test's folder."""
 
-    def run(*tests: dict[str, Any]) -> CheckedBehaviour:
+    def run(*tests: dict[str, Any]) -> Judgement:
         named = [{"name": f"test {n}", **test} for n, test in enumerate(tests)]
         model, rows = pictures
         spec = {"tests": named, "examples": 3}

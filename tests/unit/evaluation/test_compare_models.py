@@ -8,16 +8,17 @@ import pytest
 from models import CATEGORICAL, tiny_package
 
 from fairlead.errors import ConfigurationError, SchemaError
-from fairlead.evaluation.compare_models.task import ComparedModels, compare_models
+from fairlead.evaluation.compare_models.task import compare_models
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
 
 @pytest.fixture
-def compare(tmp_path: Path, test_rows: Path) -> Callable[..., ComparedModels]:
+def compare(tmp_path: Path, test_rows: Path) -> Callable[..., Judgement]:
     """Compare on the test rows, into this test's folder."""
 
-    def run(challenger: Path, champion: Path, found: bool = True, **spec: Any) -> ComparedModels:
+    def run(challenger: Path, champion: Path, found: bool = True, **spec: Any) -> Judgement:
         paths = (tmp_path / "v.json", tmp_path / "r.html")
         return compare_models(challenger, champion, test_rows, "late", spec, *paths, champion_found=found)
 
@@ -30,7 +31,7 @@ def weak(tmp_path: Path) -> Path:
     return tiny_package(tmp_path / "weak", numeric={"hour": 0.1, "distance": 0.0})
 
 
-Compare = Callable[..., ComparedModels]
+Compare = Callable[..., Judgement]
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier", "roc_auc"])

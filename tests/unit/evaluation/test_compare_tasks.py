@@ -10,8 +10,9 @@ from models import tiny_package, tiny_rows
 from task_models import task_package, task_rows
 
 from fairlead.errors import ConfigurationError, SchemaError
-from fairlead.evaluation.compare_models.task import ComparedModels, compare_models
+from fairlead.evaluation.compare_models.task import compare_models
 from fairlead.evaluation.comparison_spec import ComparisonSpec
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 
 Write = Callable[..., Path]
@@ -19,7 +20,7 @@ Write = Callable[..., Path]
 
 def run(folder: Path, challenger: Path, champion: Path, rows: Path, label: str, *seeds: Path, **spec: Any) -> Verdict:
     """Compare, and read the verdict."""
-    done: ComparedModels = compare_models(
+    done: Judgement = compare_models(
         challenger, champion, rows, label, {"resamples": 300, **spec}, folder / "v.json", folder / "r.html", seeds=seeds
     )
     verdict = Verdict.read(folder / "v.json")

@@ -10,7 +10,8 @@ import pytest
 from models import tiny_package, tiny_rows
 
 from fairlead.errors import ConfigurationError, DataError, PackageError, SchemaError, SourceError
-from fairlead.evaluation.evaluate_model.task import EvaluatedModel, evaluate_model
+from fairlead.evaluation.evaluate_model.task import evaluate_model
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict, require
 from fairlead_serving.package import package_digest
 
@@ -18,17 +19,17 @@ ALL = ["majority", "logistic-regression", "gradient-boosting"]
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Callable[..., EvaluatedModel]:
+def judge(tmp_path: Path) -> Callable[..., Judgement]:
     """Evaluate into this test's folder."""
 
-    def run(package: Path, test: Path, train: Path | None = None, label: str = "late", **spec: Any) -> EvaluatedModel:
+    def run(package: Path, test: Path, train: Path | None = None, label: str = "late", **spec: Any) -> Judgement:
         spec = {"resamples": 200, **spec}  # quick, and wide enough for these rows
         return evaluate_model(package, test, label, spec, tmp_path / "v.json", tmp_path / "r.html", train)
 
     return run
 
 
-Judge = Callable[..., EvaluatedModel]
+Judge = Callable[..., Judgement]
 
 
 def test_a_good_model_is_approved(judge: Judge, package: Path, test_rows: Path, tmp_path: Path) -> None:

@@ -13,22 +13,23 @@ from models import tiny_package, tiny_rows
 from task_models import picture_package, picture_rows, task_package, task_rows
 
 from fairlead.errors import ConfigurationError, SchemaError
-from fairlead.evaluation.evaluate_slices.task import EvaluatedSlices, evaluate_slices
+from fairlead.evaluation.evaluate_slices.task import evaluate_slices
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import package_digest
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Callable[..., EvaluatedSlices]:
+def judge(tmp_path: Path) -> Callable[..., Judgement]:
     """Judge into this test's folder."""
 
-    def run(package: Path, test: Path, label: str = "late", **spec: Any) -> EvaluatedSlices:
+    def run(package: Path, test: Path, label: str = "late", **spec: Any) -> Judgement:
         return evaluate_slices(package, test, label, spec, tmp_path / "v.json", tmp_path / "r.html")
 
     return run
 
 
-Judge = Callable[..., EvaluatedSlices]
+Judge = Callable[..., Judgement]
 Write = Callable[..., Path]
 
 

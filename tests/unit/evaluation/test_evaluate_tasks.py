@@ -10,8 +10,9 @@ from models import tiny_package, tiny_rows
 from task_models import CLASSES, NOISE, PER_GROUP, picture_package, picture_rows, task_package, task_rows
 
 from fairlead.errors import ConfigurationError, DataError, PackageError, SchemaError
-from fairlead.evaluation.evaluate_model.task import EvaluatedModel, evaluate_model
+from fairlead.evaluation.evaluate_model.task import evaluate_model
 from fairlead.evaluation.figure_names import FIGURES
+from fairlead.evaluation.judgement import Judgement
 from fairlead.verdicts import Verdict
 from fairlead_serving.package import ModelPackage, package_digest
 
@@ -24,7 +25,7 @@ SPEC: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Callable[..., EvaluatedModel]:
+def judge(tmp_path: Path) -> Callable[..., Judgement]:
     """Evaluate into this test's folder."""
 
     def run(package: Path, test: Path, train: Path | None = None, answers: Path | None = None, **spec: Any) -> Any:
@@ -35,7 +36,7 @@ def judge(tmp_path: Path) -> Callable[..., EvaluatedModel]:
     return run
 
 
-Judge = Callable[..., EvaluatedModel]
+Judge = Callable[..., Judgement]
 
 
 @pytest.mark.parametrize("task", list(SPEC))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from fairlead.evaluation.check_behaviour.expectations import check_expectations
 from fairlead.evaluation.check_behaviour.report import write_report
 from fairlead.evaluation.check_behaviour.sampling import draw_cases, given_cases
 from fairlead.evaluation.check_behaviour.testing import Finding, run_test
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.rows import check_columns
 from fairlead.evaluation.scoring import open_package
 from fairlead.progress import step
@@ -21,25 +21,10 @@ from fairlead.verdicts import Verdict
 from fairlead_serving.package import ModelPackage
 
 
-@dataclass(frozen=True)
-class CheckedBehaviour:
-    """What came of it.
-
-    Attributes:
-        outcome: `approved`, `rejected` or `inconclusive`.
-        digest: The package that was judged.
-        metrics: Flat figures, all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
-
-
 def check_behaviour(
     package: Path | str, sample: Path | str, label: str, behaviour: Mapping[str, Any], verdict: Path | str,
     report: Path | str,
-) -> CheckedBehaviour:  # fmt: skip
+) -> Judgement:  # fmt: skip
     """Tests how a model behaves, and writes verdict and report.
 
     Args:
@@ -69,7 +54,7 @@ def check_behaviour(
     write_report(report, opened.manifest, tested, judged, spec)
     judged.issue(verdict)
     figures = {**judged.figures, "approved": float(judged.outcome == "approved")}
-    return CheckedBehaviour(judged.outcome, opened.digest, figures)
+    return Judgement(judged.outcome, opened.digest, figures)
 
 
 def _run(opened: ModelPackage, sample: Path | str, label: str, spec: BehaviourSpec) -> list[Finding]:

@@ -1,7 +1,6 @@
 """The work of compare_models: a challenger is not to be worse than the champion, shown on the same rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,8 @@ from fairlead.evaluation.compare_models.conclusion import all_figures, differenc
 from fairlead.evaluation.compare_models.contestants import meet
 from fairlead.evaluation.compare_models.report import write_report
 from fairlead.evaluation.comparison_spec import ComparisonSpec
+from fairlead.evaluation.judgement import Judgement
 from fairlead.progress import step
-
-
-@dataclass(frozen=True)
-class ComparedModels:
-    """What came of a comparison.
-
-    Attributes:
-        outcome: `approved`, `rejected` or `inconclusive`.
-        digest: The challenger, which was judged.
-        metrics: Flat figures, all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
 
 
 def compare_models(
@@ -38,7 +23,7 @@ def compare_models(
     report: Path | str,
     champion_found: bool = True,
     seeds: Sequence[Path | str] = (),
-) -> ComparedModels:
+) -> Judgement:
     """Judges a challenger against the champion on the same rows, and writes verdict and report.
 
     Args:
@@ -78,7 +63,7 @@ def compare_models(
         write_report(report, judged, contest, found, figures)
         judged.issue(verdict)
     facts = {"approved": float(judged.outcome == "approved"), "rows": float(contest.scores.labels.size)}
-    return ComparedModels(judged.outcome, judged.model_digest, {**judged.figures, **facts})
+    return Judgement(judged.outcome, judged.model_digest, {**judged.figures, **facts})
 
 
 def _holds_files(path: Path | str) -> bool:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,12 @@ from fairlead.evaluation.evaluate_model.report import write_report
 from fairlead.evaluation.figure_names import MAIN, difference_name, figure_name
 from fairlead.evaluation.figures import difference, figures, prepare
 from fairlead.evaluation.gates import ENDS, judge
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.loss_names import default_loss
 from fairlead.evaluation.resampling import Interval
 from fairlead.evaluation.spec import EvaluationSpec
 from fairlead.progress import step
 from fairlead.verdicts import Verdict
-
-
-@dataclass(frozen=True)
-class EvaluatedModel:
-    """What came of an evaluation.
-
-    Attributes:
-        outcome: `approved` or `rejected`.
-        digest: The package that was judged.
-        metrics: Flat figures, for a Metrics artifact and the report of the run; all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
 
 
 def evaluate_model(
@@ -43,7 +28,7 @@ def evaluate_model(
     report: Path | str,
     train: Path | str | None = None,
     predictions: Path | str | None = None,
-) -> EvaluatedModel:
+) -> Judgement:
     """Judges a model on test rows, and writes verdict and report.
 
     Args:
@@ -78,7 +63,7 @@ def evaluate_model(
         concluded = judge(judged.digest, spec.gates, known, findings.remarks, ends)
         write_report(report, findings, concluded, spec, judged)
         concluded.issue(verdict)
-    return EvaluatedModel(concluded.outcome, judged.digest, _metrics(findings, concluded, seconds))
+    return Judgement(concluded.outcome, judged.digest, _metrics(findings, concluded, seconds))
 
 
 def _find(judged: Judged, scored: Scored, spec: EvaluationSpec) -> Findings:

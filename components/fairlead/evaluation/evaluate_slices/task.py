@@ -1,7 +1,6 @@
 """The work of evaluate_slices: declared and found slices, fairness between groups, gates, verdict, report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from fairlead.evaluation.evaluate_slices.report import write_report
 from fairlead.evaluation.fairness import GroupFairness, compare_groups
 from fairlead.evaluation.grouping import group
 from fairlead.evaluation.image_traits import read_traits, trait_names
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.rows import check_columns
 from fairlead.evaluation.scoring import Contestant, open_package, package_predictor, score
 from fairlead.evaluation.slice_spec import SliceSpec
@@ -27,25 +27,10 @@ if TYPE_CHECKING:
 MODEL = "model"
 
 
-@dataclass(frozen=True)
-class EvaluatedSlices:
-    """What came of it.
-
-    Attributes:
-        outcome: `approved`, `rejected` or `inconclusive`.
-        digest: The package that was judged.
-        metrics: Flat figures, all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
-
-
 def evaluate_slices(
     package: Path | str, test: Path | str, label: str, slices: Mapping[str, Any], verdict: Path | str,
     report: Path | str,
-) -> EvaluatedSlices:  # fmt: skip
+) -> Judgement:  # fmt: skip
     """Judges a model on parts of the test rows, and writes verdict and report.
 
     Args:
@@ -79,7 +64,7 @@ def evaluate_slices(
         judged.issue(verdict)
     figures = {name: float(value) for name, value in figures_of(findings).items() if np.isfinite(value)}
     figures["approved"] = float(judged.outcome == "approved")
-    return EvaluatedSlices(judged.outcome, opened.digest, figures)
+    return Judgement(judged.outcome, opened.digest, figures)
 
 
 def _check(manifest: Manifest, label: str, spec: SliceSpec) -> str:

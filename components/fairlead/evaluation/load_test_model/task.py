@@ -1,7 +1,6 @@
 """The work of load_test_model: the real server of a package under an open load, at one rate after the other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from fairlead import plots
 from fairlead.errors import ConfigurationError
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.load_test_model.steps import RateStep, run_steps
 from fairlead.evaluation.serving_spec import LoadSpec
 from fairlead.evaluation.serving_trial.asking import Asker
@@ -25,21 +25,6 @@ from fairlead.verdicts import Outcome, Verdict
 DISTINCT_REQUESTS = 64
 
 
-@dataclass(frozen=True)
-class LoadTestedModel:
-    """What came of a load test.
-
-    Attributes:
-        outcome: `approved`, `rejected` or `inconclusive`.
-        digest: The package that was served.
-        metrics: Flat figures, all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
-
-
 def load_test_model(
     package: Path | str,
     sample: Path | str,
@@ -47,7 +32,7 @@ def load_test_model(
     load: Mapping[str, Any],
     verdict: Path | str,
     report: Path | str,
-) -> LoadTestedModel:
+) -> Judgement:
     """Loads the server of a package at ascending rates, and writes verdict and report.
 
     Args:
@@ -91,7 +76,7 @@ def load_test_model(
     write_report(report, judged, spec, opened.manifest, steps, memory)
     judged.issue(verdict)
     facts = {"approved": float(judged.outcome == "approved"), "memory_megabytes": memory / 1e6}
-    return LoadTestedModel(judged.outcome, judged.model_digest, {**judged.figures, **facts})
+    return Judgement(judged.outcome, judged.model_digest, {**judged.figures, **facts})
 
 
 def _target(server: ServerProcess, rows: TrialRows, spec: LoadSpec) -> Target:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from fairlead import plots
 from fairlead.errors import ConfigurationError, PlatformError
+from fairlead.evaluation.judgement import Judgement
 from fairlead.evaluation.serving_spec import ServerSpec
 from fairlead.evaluation.serving_trial.asking import Asker
 from fairlead.evaluation.serving_trial.payloads import Field, v1, v2
@@ -34,21 +34,6 @@ PREDICTION_SECONDS = 1.0
 FEWEST_ROWS = 2
 
 
-@dataclass(frozen=True)
-class ValidatedServer:
-    """What came of a trial.
-
-    Attributes:
-        outcome: `approved`, `rejected` or `inconclusive`.
-        digest: The package that was served.
-        metrics: Flat figures, all finite.
-    """
-
-    outcome: str
-    digest: str
-    metrics: dict[str, float]
-
-
 def validate_server(
     package: Path | str,
     sample: Path | str,
@@ -56,7 +41,7 @@ def validate_server(
     server: Mapping[str, Any],
     verdict: Path | str,
     report: Path | str,
-) -> ValidatedServer:
+) -> Judgement:
     """Tries the server of a package, and writes verdict and report.
 
     Args:
@@ -94,7 +79,7 @@ def validate_server(
         write_report(report, judged, spec, opened.manifest, findings)
     judged.issue(verdict)
     facts = {"approved": float(judged.outcome == "approved"), "checks": float(len(findings.checks))}
-    return ValidatedServer(judged.outcome, judged.model_digest, {**judged.figures, **facts})
+    return Judgement(judged.outcome, judged.model_digest, {**judged.figures, **facts})
 
 
 def try_server(package: ModelPackage, sample: Path | str, spec: ServerSpec, progress: Step) -> Findings:

@@ -1,7 +1,7 @@
 """Boosted trees about to leave scikit-learn: their own predictions, and their ONNX graph.
 
-The graph is written node by node: skl2onnx 1.20, which turns scikit-learn's models into ONNX, refuses trees that split
-by sets of categories, and needs scikit-learn's estimator, which a checkpoint without pickle does not hold. The operator
+The graph is written node by node: skl2onnx, which turns scikit-learn's models into ONNX, needs scikit-learn's
+estimator, which a checkpoint without pickle does not hold. The operator
 `TreeEnsemble` of ai.onnx.ml 5 knows sets and missing values (https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html).
 """
 
