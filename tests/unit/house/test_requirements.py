@@ -20,7 +20,9 @@ ROOTS = {
 COMES_WITH = {
     "cycler": "matplotlib",
     "ibis-framework": "feast",
+    "kfp-server-api": "kfp",
     "protobuf": "feast",
+    "redis": "feast",
     "typeguard": "feast",
     "urllib3": "requests",
 }
@@ -50,7 +52,8 @@ def test_imports_are_declared(folder: str, extra: str, asked: Asked) -> None:
 
 def test_composing_asks_for_nothing_heavy(asked: Asked) -> None:
     """The base requirements are those of a machine that composes and compiles pipelines."""
-    assert {line.name for line in asked[""]} == {"kfp", "pydantic", "pydantic-settings", "pyyaml", "rich", "click"}
+    kubeflow = {"kfp", "kfp-kubernetes", "kubernetes"}
+    assert {line.name for line in asked[""]} == {*kubeflow, "pydantic", "pydantic-settings", "pyyaml", "rich", "click"}
 
 
 def test_every_requirement_has_a_bound(asked: Asked) -> None:
