@@ -1,0 +1,1 @@
+"""The Kubernetes cluster as a place where components act."""
