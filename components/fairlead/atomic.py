@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -20,14 +20,33 @@ def write_bytes(path: Path | str, content: bytes) -> None:
     Raises:
         OSError: The file system refuses; what stood at `path` before still stands.
     """
+    with file(path) as opened:
+        opened.write(content)
+
+
+@contextmanager
+def file(path: Path | str) -> Iterator[BinaryIO]:
+    """Gives a temporary file that becomes `path` when the block ends well.
+
+    A file that stood at `path` is replaced; if the block raises or the process dies, it still stands.
+
+    Args:
+        path: Where; missing parent folders are made.
+
+    Yields:
+        The file to write, on the same file system.
+
+    Raises:
+        OSError: The file system refuses.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with os.fdopen(descriptor, "wb") as opened:
+            yield opened
+            opened.flush()
+            os.fsync(opened.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
     except BaseException:

@@ -23,6 +23,7 @@ SUFFIXES = {
 }  # fmt: skip
 COMPRESSIONS = {".gz": "gz", ".zip": "zip"}
 READABLE = "csv, jsonl (each also .gz or .zip), parquet, png and jpg"
+_OBJECTS = ("s3", "minio")  # KFP writes the second for the first
 _SHOWN = 5
 
 
@@ -98,7 +99,7 @@ def located(source: str, spec: TableSpec, scratch: Path) -> Iterator[list[Source
     if not source:
         raise SourceError("no source is given; set `source` to a path, an address or pkg:NAME/path/in/package")
     scheme = source.partition("://")[0].lower() if "://" in source else ""
-    if scheme not in ("http", "https", "s3"):
+    if scheme not in ("http", "https", *_OBJECTS):
         yield _local(source, spec)
         return
     public_name(source)  # refuses what is no address
@@ -110,7 +111,7 @@ def located(source: str, spec: TableSpec, scratch: Path) -> Iterator[list[Source
 def _download(scheme: str, source: str, spec: TableSpec, folder: Path) -> list[SourceFile]:
     from fairlead.ingestion import objects, web
 
-    if scheme == "s3":
+    if scheme in _OBJECTS:
         return objects.download(source, spec, folder)
     return [web.download(source, folder)]
 

@@ -4,22 +4,16 @@ The records are written by whoever changes what serves (deploy_model, roll_out_m
 Each such write makes them agree with the platform, so that one that was missed is mended by the next.
 """
 
-import hashlib
 import json
-import re
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from fairlead.errors import StateError
-from fairlead.platform.laptop.client import connect
-from fairlead.platform.laptop.places import Places
-from fairlead.platform.laptop.state import PlatformState
-from fairlead.platform.laptop.status import ServiceStatus
+from fairlead.platform.serving import ServiceStatus, home
 from fairlead.registry.choose import open_registry
 from fairlead.registry.records import Registered, Registry
-from fairlead.settings import Settings, settings
+from fairlead.settings import settings
 
 
 @dataclass(frozen=True)
@@ -48,14 +42,8 @@ class Deployment:
         return f"{self.place}.{self.service}"
 
 
-def place_name(place: Settings) -> str:
-    """The name of this machine's platform: the host's, and which of its folders."""
-    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
-    return f"{host}-{hashlib.sha256(str(place.platform_home).encode()).hexdigest()[:6]}"
-
-
 def record(name: str, service: ServiceStatus) -> None:
-    """Makes the records of a model agree with what a service of this machine runs.
+    """Makes the records of a model agree with what a service runs.
 
     Args:
         name: The model's name in the registry.
@@ -64,30 +52,14 @@ def record(name: str, service: ServiceStatus) -> None:
     Raises:
         StateError: The registry is locked, corrupt, of another version, or out of reach.
     """
-    place = settings()
-    registry, _ = open_registry(place)
-    found = {digest: _deployment(place, service, digest) for digest in service.versions}
+    registry, _ = open_registry(settings())
+    found = {digest: _deployment(service, digest) for digest in service.versions}
     for digest, deployment in found.items():
         known = Registered(name, service.versions[digest].version, digest, "")
         registry.write_note(known, "deployments", deployment.key, json.dumps(asdict(deployment)))
-    key = f"{place_name(place)}.{service.name}"
+    key = f"{home().place}.{service.name}"
     noted = [digest for digest, notes in registry.notes(name, "deployments").items() if key in notes]
     _remove(registry, name, [(digest, key) for digest in noted if digest not in found])
-
-
-def record_service(name: str, service: str) -> None:
-    """Makes the records of a model agree with what a service of this machine's running platform runs.
-
-    Args:
-        name: The model's name in the registry.
-        service: The service's name.
-
-    Raises:
-        PlatformError: The platform does not run, or has no such service.
-        StateError: The registry is locked, corrupt, of another version, or out of reach.
-    """
-    with connect(start=False) as supervisor:
-        record(name, supervisor.service(service))
 
 
 def deployments(name: str) -> dict[str, list[Deployment]]:
@@ -117,18 +89,13 @@ def forget(name: str, place: str) -> int:
 
 
 def served_here() -> dict[str, str]:
-    """What this machine's platform runs, is to run when it is started again, or goes back to: by digest, as what.
+    """What runs where the settings say, is to run when it is started again, or would be gone back to: by digest.
 
     Raises:
         StateError: The platform's state is corrupt: nobody knows what it serves.
+        PlatformError: The cluster cannot be reached.
     """
-    found: dict[str, str] = {}
-    for service in PlatformState.load(Places(settings().platform_home).state).services.values():
-        if service.previous is not None:
-            found[service.previous.digest] = f"{service.name} goes back to it on a rollback"
-        for digest in service.versions:
-            found[digest] = f"{service.name} serves it"
-    return found
+    return home().served()
 
 
 def _remove(registry: Registry, name: str, gone: list[tuple[str, str]]) -> None:
@@ -136,10 +103,10 @@ def _remove(registry: Registry, name: str, gone: list[tuple[str, str]]) -> None:
         registry.remove_note(Registered(name, "", digest, ""), "deployments", key)
 
 
-def _deployment(place: Settings, service: ServiceStatus, digest: str) -> Deployment:
+def _deployment(service: ServiceStatus, digest: str) -> Deployment:
     role = "stable" if digest == service.stable else "canary" if digest == service.canary else "idle"
     return Deployment(
-        place_name(place),
+        home().place,
         service.name,
         role,
         service.versions[digest].percent,

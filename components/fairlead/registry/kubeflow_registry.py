@@ -13,7 +13,7 @@ What is removed is archived, or marked as deleted, and gives its external id bac
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fairlead.registry import kubeflow_client
 from fairlead.registry import kubeflow_entities as entities
 from fairlead.registry.kubeflow_client import Address, Session
 from fairlead.registry.lock import locked
-from fairlead.registry.records import NoteKind, Notes, Registered
+from fairlead.registry.records import Exclusion, NoteKind, Notes, Registered
 
 _ATTEMPTS = 50
 _FORMAT = {"model_format_name": "onnx", "model_format_version": "1"}
@@ -35,16 +35,17 @@ class KubeflowRegistry:
         uri: Its address: `https://host:port`, with `?ca=…&author=…` where needed.
         home: The folder of this machine's lock.
         token: Gives what the server demands.
+        everywhere: Keeps writers of other machines out.
     """
 
-    def __init__(self, uri: str, home: Path, token: Callable[[], str]) -> None:
-        self.address, self.home, self._token = Address.parse(uri), home, token
+    def __init__(self, uri: str, home: Path, token: Callable[[], str], everywhere: Exclusion = nullcontext) -> None:
+        self.address, self.home, self._token, self._everywhere = Address.parse(uri), home, token, everywhere
         self._held: Session | None = None
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keeps other writers of this machine out: fewer attempts, no other result; one connection serves all."""
-        with locked(self.home), self._open() as session:
+        """Keeps other writers out: fewer attempts, no other result; one connection serves all."""
+        with locked(self.home), self._everywhere(), self._open() as session:
             self._held = session
             try:
                 yield

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import ConfigurationError
 from fairlead.registry import mlflow_client
 from fairlead.registry.folder_notes import FolderNotes, check_key
-from fairlead.registry.records import NoteKind, Notes, Registered
+from fairlead.registry.records import Exclusion, NoteKind, Notes, Registered
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,15 +32,18 @@ class MlflowRegistry:
         uri: MLflow's address.
         home: The registry's folder on this machine: packages, notes and lock.
         token: What a server demands.
+        everywhere: Keeps writers of other machines out.
     """
 
-    def __init__(self, uri: str, home: Path, token: str = "") -> None:
-        self.uri, self.home, self._token = uri, home, token
+    def __init__(self, uri: str, home: Path, token: str = "", everywhere: Exclusion = nullcontext) -> None:
+        self.uri, self.home, self._token, self._everywhere = uri, home, token, everywhere
         self._notes = FolderNotes(home) if mlflow_client.is_file(uri) else None
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Keeps other writers of this machine out, and makes the SQLite file where there is none."""
-        return mlflow_client.writing(self.uri, self.home)
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keeps other writers out, and makes the SQLite file where there is none."""
+        with mlflow_client.writing(self.uri, self.home), self._everywhere():
+            yield
 
     def open(self) -> "AbstractContextManager[MlflowClient]":
         """MLflow's client, its errors told in our words."""

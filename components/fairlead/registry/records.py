@@ -1,6 +1,6 @@
 """What a registry knows of models, and the interfaces behind it: who keeps the facts, who keeps the packages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,10 @@ NoteKind = Literal["verdicts", "documents", "deployments"]
 
 Notes = dict[str, dict[str, str]]
 """Texts by the digest of the package that they belong to, then by key: a judge, a document's or a place's name."""
+
+
+Exclusion = Callable[[], AbstractContextManager[None]]
+"""Keeps other writers out while a block lasts."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Registry(Protocol):
     def exclusive(self) -> AbstractContextManager[None]:
         """Keeps other writers of this machine out, and makes the registry where there is none.
 
-        Writers of other machines are not kept out: the verbs themselves lose nothing when they meet.
+        Writers of other machines are kept out where there is an object store; elsewhere they are not, and the verbs
+        themselves lose nothing when they meet.
         """
 
     def names(self) -> list[str]:
@@ -113,10 +118,7 @@ class Registry(Protocol):
 
 
 class PackageStore(Protocol):
-    """Who keeps the packages: a folder of this machine, MLflow's server, and whatever can do these four things.
-
-    A store of objects (S3) fits: keys `<name>/<digest>/<file>`, a package's last object written last.
-    """
+    """Who keeps the packages: a folder of this machine, MLflow's server, S3, and whatever can do these four things."""
 
     def keep(self, package: Path, name: str, digest: str) -> str:
         """Keeps a package, whole or not at all; one that is there unharmed already is left alone.

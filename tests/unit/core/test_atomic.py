@@ -71,3 +71,22 @@ def test_a_refusing_file_system_raises(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError):
         atomic.write_text(tmp_path / "x", "x")
+
+
+def test_a_file_appears_only_when_its_block_ends_well(tmp_path: Path) -> None:
+    """What is written piece by piece replaces the older file at the end, or not at all."""
+    target = tmp_path / "new" / "file"
+    with atomic.file(target) as opened:
+        opened.write(b"one, ")
+        opened.write(b"two")
+        assert not target.exists()
+
+    def fail() -> None:
+        with atomic.file(target) as again:
+            again.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert target.read_bytes() == b"one, two"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]

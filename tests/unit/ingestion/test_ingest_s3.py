@@ -1,92 +1,40 @@
-"""s3:// addresses, against a small server of ours and, where the program `minio` is installed, against MinIO itself."""
+"""s3:// addresses as sources, against the real MinIO."""
 
 import io
-import os
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from s3_server import s3_server
+from minio_server import MinioServer, use
 
 from fairlead.datasets import read_manifest, read_table
-from fairlead.errors import ConfigurationError, SourceError
+from fairlead.errors import ConfigurationError, FairleadError, SourceError
 from fairlead.ingestion.ingest_dataset.task import ingest
 
+pytest_plugins = ("minio_fixtures",)
+
 OBJECTS = {
-    "lake": {
-        "flights/2013/a.csv": b"n\n1\n",
-        "flights/2013/b.csv": b"n\n2\n",
-        "flights/2014/c.csv": b"n\n3\n",
-        "flights/_SUCCESS": b"",
-        "one file.csv": b"n\n7\n8\n",
-    }
+    "flights/2013/a.csv": b"n\n1\n",
+    "flights/2013/b.csv": b"n\n2\n",
+    "flights/2014/c.csv": b"n\n3\n",
+    "flights/_SUCCESS": b"",
+    "flights/.hidden/d.csv": b"n\n9\n",
+    "one file.csv": b"n\n7\n8\n",
 }
 
 
-@contextmanager
-def minio_server(folder: Path, program: str) -> Iterator[str]:
-    """Run the real MinIO with OBJECTS in it; give its endpoint."""
-    from minio import Minio
-
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    address, console = (f"127.0.0.1:{port}" for port in ports)
-    environment = {**os.environ, "MINIO_ROOT_USER": "tester", "MINIO_ROOT_PASSWORD": "tester-secret"}
-    command = [program, "server", "--quiet", "--address", address, "--console-address", console, str(folder)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait(f"http://{address}/minio/health/ready")
-            client = Minio(address, "tester", "tester-secret", secure=False)
-            for bucket, objects in OBJECTS.items():
-                client.make_bucket(bucket)
-                for key, content in objects.items():
-                    client.put_object(bucket, key, io.BytesIO(content), len(content))
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-
-
-def _wait(address: str) -> None:
-    for _ in range(200):
-        try:
-            with urlopen(address, timeout=1):  # noqa: S310 (loopback)
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(address)
-
-
-@pytest.fixture(scope="module", params=["ours", "minio"])
-def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same objects behind our server and behind MinIO."""
-    program = shutil.which("minio")
-    if request.param == "ours":
-        with s3_server(OBJECTS) as address:
-            yield address
-    elif program is None:
-        pytest.skip("the program `minio` is not installed")
-    else:
-        with minio_server(tmp_path_factory.mktemp("minio"), program) as address:
-            yield address
+@pytest.fixture(scope="module")
+def lake(minio: MinioServer) -> None:
+    """The objects."""
+    client = minio.client()
+    client.make_bucket("lake")
+    for key, content in OBJECTS.items():
+        client.put_object("lake", key, io.BytesIO(content), len(content))
 
 
 @pytest.fixture(autouse=True)
-def credentials(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def credentials(lake: None, minio: MinioServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the test the endpoint and good credentials, and nothing of the developer's."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("FAIRLEAD_S3_ENDPOINT", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tester-secret")
+    use(minio, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +43,9 @@ def credentials(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3://lake/one file.csv", [7, 8]),
         ("s3://lake/flights/2013/", [1, 2]),
         ("s3://lake/flights/", [1, 2, 3]),
+        ("minio://lake/flights/2014/", [3]),
+        ("s3://lake/flights/2013/[ab].csv", [1, 2]),
+        ("s3://lake", [1, 2, 3, 7, 8]),
         ("s3://lake/flights/*/a.csv", [1]),
         ("s3://lake/flights/**/*.csv", [1, 2, 3]),
         ("s3://lake/*.csv", [7, 8]),
@@ -113,7 +64,6 @@ def test_objects_are_read(tmp_path: Path, source: str, numbers: list[int]) -> No
     [
         ("s3://lake/flights/2013/aa.csv", "does not exist; nearest in s3://lake/flights/2013/: flights/2013/a.csv"),
         ("s3://lake/none/", "holds no readable file"),
-        ("s3://lakes/x.csv", "no such bucket"),
         ("s3://", "write s3://BUCKET/KEY"),
     ],
 )
@@ -137,13 +87,19 @@ def test_wrong_credentials(
 ) -> None:
     """The message names the variable to check; no secret is in it."""
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SourceError, match=message) as caught:
+    with pytest.raises(FairleadError, match=message) as caught:
         ingest(tmp_path / "out", "t", "s3://lake/one file.csv", {})
     assert "tester-secret" not in str(caught.value)
+
+
+def test_a_missing_bucket(tmp_path: Path) -> None:
+    """A bucket that is not there is told from an object that is not there."""
+    with pytest.raises(ConfigurationError, match=r"s3://lakes/x.csv: there is no such bucket"):
+        ingest(tmp_path / "out", "t", "s3://lakes/x.csv", {})
 
 
 def test_an_endpoint_must_say_its_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether TLS is used is never guessed."""
     monkeypatch.setenv("FAIRLEAD_S3_ENDPOINT", "127.0.0.1:9000")
-    with pytest.raises(ConfigurationError, match="write http://HOST:PORT or https://HOST:PORT"):
+    with pytest.raises(ConfigurationError, match=r"setting s3_endpoint .FAIRLEAD_S3_ENDPOINT or fairlead.toml"):
         ingest(tmp_path / "out", "t", "s3://lake/one file.csv", {})

@@ -12,6 +12,7 @@ from fairlead.errors import ConfigurationError, StateError
 from fairlead.platform.laptop.places import Places
 from fairlead.platform.laptop.state import PlatformState, ServiceState, VersionState
 from fairlead.platform.laptop.status import ServiceStatus, VersionStatus
+from fairlead.platform.serving import home
 from fairlead.registry import deployments, garbage, lineage, store
 from fairlead.registry.choose import open_registry
 from fairlead.registry.comparison import find_one
@@ -74,9 +75,9 @@ def test_where_versions_are_served_is_told(package: Path, other: Path, model: st
     deployments.record(model, _service({first: 100.0}, first, None))
     assert set(deployments.deployments(model)) == {first}
     known = find_one(model, "1")
-    assert [one.place for one in lineage.lineage_of(known).served] == [deployments.place_name(settings())]
+    assert [one.place for one in lineage.lineage_of(known).served] == [home().place]
     assert deployments.forget(model, "elsewhere") == 0
-    assert deployments.forget(model, deployments.place_name(settings())) == 1
+    assert deployments.forget(model, home().place) == 1
     assert deployments.deployments(model) == {}
 
 
