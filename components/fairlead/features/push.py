@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead.errors import ConfigurationError, SchemaError, nearest
 from fairlead.features.feast_library import quiet
+from fairlead.features.homes import open_online
 from fairlead.features.state import locked
 from fairlead.features.store import open_store
 from fairlead.features.tables import EVENT_TIMESTAMP
+from fairlead.settings import settings
 
 if TYPE_CHECKING:
     import feast
@@ -53,7 +55,8 @@ def _open(home: Path) -> "feast.FeatureStore":
     file = home / "registry.db"
     changed = file.stat().st_mtime if file.exists() else 0.0
     if home not in _stores or _stores[home][0] != changed:
-        _stores[home] = (changed, open_store(home))
+        environment = open_online(settings(), home, "").environment()
+        _stores[home] = (changed, open_store(home, environment))
     return _stores[home][1]
 
 

@@ -77,11 +77,13 @@ class FreshnessSpec(Section):
         maximum_age_seconds: For every view that `views` does not name.
         fallback: missing: too old is a missing value; refuse: the request is refused; flag: it is used and flagged.
         views: The limit of single views.
+        unavailable: Where the online store does not answer: refuse: so are requests; missing: all its features are.
     """
 
     maximum_age_seconds: float = Field(default=86_400, gt=0)
     fallback: Literal["missing", "refuse", "flag"] = "missing"
     views: Annotated[dict[str, float], AfterValidator(_in_one_order)] = {}
+    unavailable: Literal["refuse", "missing"] = "refuse"
 
     def limit(self, view: str) -> float | None:
         """The age in seconds from which a view's values are not used; None if they are used at any age."""

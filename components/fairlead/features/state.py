@@ -27,6 +27,7 @@ class State:
         declarations: The digest of the Feast repository that was applied.
         tables: The digest of the published tables.
         histories: A fingerprint of each table's rows up to as_of.
+        online: What tells whether an online store elsewhere still holds that (see fairlead.features.online_redis).
     """
 
     as_of: str = ""
@@ -34,6 +35,7 @@ class State:
     declarations: str = ""
     tables: str = ""
     histories: dict[str, str] = field(default_factory=dict)
+    online: str = ""
 
     @property
     def moment(self) -> datetime | None:
@@ -48,24 +50,53 @@ def read_state(home: Path) -> State | None:
         StateError: The file is corrupt or of another version.
     """
     file = home / FILE
-    advice = f"delete the folder {home} and run the pipeline again; it is made anew"
     try:
-        content = json.loads(file.read_text())
-        version = content.pop("format")
-        if version != _FORMAT:
-            raise StateError(f"{file} is of format {version}, this fairlead reads {_FORMAT}; {advice}")
-        state = State(**content)
-        _ = state.moment
+        content = file.read_bytes()
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except OSError as error:
+        raise StateError(f"{file} cannot be read ({error!r}); {_advice(home)}") from None
+    return parse_state(content, str(file), _advice(home))
+
+
+def parse_state(content: bytes, file: str, advice: str) -> State:
+    """Takes a state's file apart.
+
+    Args:
+        content: What is in it.
+        file: What people know it by.
+        advice: What to do if it cannot be read.
+
+    Returns:
+        The state.
+
+    Raises:
+        StateError: It is corrupt or of another version.
+    """
+    try:
+        members = json.loads(content)
+        version = members.pop("format")
+        if version != _FORMAT:
+            raise StateError(f"{file} is of format {version}, this fairlead reads {_FORMAT}; {advice}")
+        state = State(**members)
+        _ = state.moment
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"{file} cannot be read ({error!r}); {advice}") from None
     return state
 
 
+def _advice(home: Path) -> str:
+    return f"delete the folder {home} and run the pipeline again; it is made anew"
+
+
 def write_state(home: Path, state: State) -> None:
     """Writes the state."""
-    atomic.write_json(home / FILE, {"format": _FORMAT, **asdict(state)})
+    atomic.write_text(home / FILE, state_text(state))
+
+
+def state_text(state: State) -> str:
+    """What is in a state's file."""
+    return json.dumps({"format": _FORMAT, **asdict(state)}, indent=1) + "\n"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Feast stores: the one that servers read, and temporary ones over a `features` artifact."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import yaml
 from fairlead import atomic
 from fairlead.errors import StateError
 from fairlead.features.declarations import Declarations
-from fairlead.features.feast_library import import_feast, quiet
+from fairlead.features.feast_library import import_feast, quiet, variables
 
 if TYPE_CHECKING:
     import feast
@@ -22,31 +22,54 @@ ONLINE = "online.db"
 TABLES = "tables"
 
 
-def configuration(project: str) -> dict[str, Any]:
-    """Feast's configuration of a store whose files lie beside its feature_store.yaml."""
+def project_name(problem: str) -> str:
+    """Feast's project of a problem: it takes letters, digits and underscores."""
+    return problem.replace("-", "_")
+
+
+def configuration(project: str, online_store: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Feast's configuration of a store whose registry lies beside its feature_store.yaml."""
     return {
-        "project": project.replace("-", "_"),  # Feast takes letters, digits and underscores
+        "project": project_name(project),
         "provider": "local",
         "registry": {"path": REGISTRY, "cache_ttl_seconds": 60},
         "offline_store": {"type": "duckdb"},  # the default one silently drops rows whose features are expired
-        "online_store": {"type": "sqlite", "path": ONLINE},
+        "online_store": dict(online_store or {"type": "sqlite", "path": ONLINE}),
         "entity_key_serialization_version": 3,
     }
 
 
-def write_configuration(home: Path, project: str) -> None:
+def configuration_text(project: str, online_store: Mapping[str, Any] | None = None) -> str:
+    """What is in feature_store.yaml; variables are quoted, as what Feast puts in their place may hold any character."""
+    text = yaml.dump(configuration(project, online_store), Dumper=_Dumper)
+    return f"# Written by materialize_features; changes are lost.\n{text}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML in which what holds a variable is quoted."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if "${" in text else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def write_configuration(home: Path, project: str, online_store: Mapping[str, Any] | None = None) -> None:
     """Writes feature_store.yaml unless it says the same already."""
-    text = "# Written by materialize_features; changes are lost.\n" + yaml.safe_dump(configuration(project))
+    text = configuration_text(project, online_store)
     file = home / CONFIGURATION
     if not file.exists() or file.read_text() != text:
         atomic.write_text(file, text)
 
 
-def open_store(home: Path) -> "feast.FeatureStore":
+def open_store(home: Path, environment: Mapping[str, str] | None = None) -> "feast.FeatureStore":
     """Opens the store in a folder.
 
     Args:
         home: The folder of feature_store.yaml.
+        environment: Variables in it.
 
     Returns:
         Feast's store.
@@ -58,17 +81,18 @@ def open_store(home: Path) -> "feast.FeatureStore":
         raise StateError(f"no feature store at {home}; run a pipeline with materialize_features first")
     check_registry(home / REGISTRY)
     with quiet():
-        return _feature_store(home)
+        return _feature_store(home, environment or {})
 
 
-def open_new(home: Path) -> "feast.FeatureStore":
+def open_new(home: Path, environment: Mapping[str, str] | None = None) -> "feast.FeatureStore":
     """Opens a store in a folder that holds nothing but a feature_store.yaml."""
     with quiet():
-        return _feature_store(home)
+        return _feature_store(home, environment or {})
 
 
-def _feature_store(home: Path) -> "feast.FeatureStore":
-    opened: feast.FeatureStore = import_feast().FeatureStore(repo_path=str(home))
+def _feature_store(home: Path, environment: Mapping[str, str]) -> "feast.FeatureStore":
+    with variables(environment):
+        opened: feast.FeatureStore = import_feast().FeatureStore(repo_path=str(home))
     return opened
 
 
@@ -78,24 +102,46 @@ def check_registry(file: Path) -> None:
     Raises:
         StateError: It is absent (Feast would take it for empty), corrupt or of another version.
     """
+    advice = f"delete the folder {file.parent} and run the pipeline again; it is made anew"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise StateError(f"the feature registry {file} is missing; {advice}") from None
+    except OSError as error:
+        raise StateError(f"the feature registry {file} is corrupt ({error}); {advice}") from None
+    parse_registry(content, str(file), advice)
+
+
+def parse_registry(content: bytes, file: str, advice: str) -> Any:
+    """Takes a registry apart.
+
+    Args:
+        content: What is in it.
+        file: What people know it by.
+        advice: What to do if it cannot be read.
+
+    Returns:
+        Feast's message `Registry`.
+
+    Raises:
+        StateError: It is corrupt or of another version.
+    """
     import_feast()
     from feast.infra.registry.registry import REGISTRY_SCHEMA_VERSION
     from feast.protos.feast.core.Registry_pb2 import Registry
     from google.protobuf.message import DecodeError
 
-    advice = f"delete the folder {file.parent} and run the pipeline again; it is made anew"
     proto = Registry()
     try:
-        proto.ParseFromString(file.read_bytes())
-    except FileNotFoundError:
-        raise StateError(f"the feature registry {file} is missing; {advice}") from None
-    except (DecodeError, OSError) as error:
+        proto.ParseFromString(content)
+    except DecodeError as error:
         raise StateError(f"the feature registry {file} is corrupt ({error}); {advice}") from None
     if proto.registry_schema_version != REGISTRY_SCHEMA_VERSION:
         version = proto.registry_schema_version or "unknown"
         raise StateError(
             f"the feature registry {file} is of version {version}, this Feast reads {REGISTRY_SCHEMA_VERSION}; {advice}"
         )
+    return proto
 
 
 def apply(store: "feast.FeatureStore", declarations: Declarations) -> None:
@@ -107,10 +153,11 @@ def apply(store: "feast.FeatureStore", declarations: Declarations) -> None:
 def close(store: "feast.FeatureStore") -> None:
     """Closes the connection that Feast keeps to the online store; Feast itself has no way to."""
     online = getattr(store.provider, "online_store", None)
-    connection = getattr(online, "_conn", None)
-    if online is not None and connection is not None:
-        connection.close()
-        online._conn = None  # noqa: SLF001
+    for name in ("_conn", "_client"):  # SQLite's, Redis'
+        connection = getattr(online, name, None)
+        if connection is not None:
+            connection.close()
+            setattr(online, name, None)
 
 
 @contextmanager

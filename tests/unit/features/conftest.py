@@ -1,5 +1,6 @@
 """A small world for the features' tests: shops, their visits, and whether the next hour will be busy."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from redis_server import RedisServer, running_redis
+from shared_stores import client
 
 from fairlead.datasets import write_dataset
 from fairlead.features.build_training_set.task import TrainingSet, build_training_set
@@ -142,3 +145,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         REQUEST, WINDOW, rows_at_once=200,
     )  # fmt: skip
     return made
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis with a password."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def shared(redis: RedisServer, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store of a cluster; gives the registry's address."""
+    client(redis).flushall()
+    monkeypatch.setenv("FAIRLEAD_REDIS", redis.connection)
+    monkeypatch.setenv("FAIRLEAD_FEATURE_REGISTRY", f"s3://{bucket}/features/registry.db")
+    return f"s3://{bucket}/features/registry.db"

@@ -13,9 +13,9 @@ from fairlead.features import store
 from fairlead.features.check_feature_skew import report as pages
 from fairlead.features.declarations import Lookup
 from fairlead.features.feast_library import quiet
+from fairlead.features.homes import FeatureHome, OnlineStore, open_home, open_online
 from fairlead.features.join import join_features, keys_of
 from fairlead.features.spec import RequestSpec, parse_moment
-from fairlead.features.state import locked, read_state
 from fairlead.features.tables import EVENT_TIMESTAMP, read_tables
 from fairlead.settings import settings
 
@@ -116,14 +116,17 @@ def check_feature_skew(
         DataError: A value differs.
     """
     asked, moment, tables = RequestSpec.parse(request, "request"), parse_moment(as_of, "as_of"), read_tables(features)
-    place = home or settings().features_home(problem)
+    place = settings()
+    kept = open_home(place, problem, home)
     limits = {view: asked.freshness.limit(view) for view in tables.keys}
     entities = _sample_entities(training_set, [key for key in asked.fields if key in _all_keys(tables.keys)], sample)
     rows = _at(entities, moment)
     joined, wanted = join_features(tables, repository, feature_service, rows, limits)
-    with locked(place):
-        _check_moment(place, moment)
-        answer = _ask(place, feature_service, rows.select(keys_of(wanted)))
+    with kept.locked():
+        servers = open_online(place, kept.folder, store.project_name(problem))
+        _check_moment(kept, servers, moment)
+        store.write_configuration(kept.folder, problem, servers.section())
+        answer = _ask(kept.folder, servers, feature_service, rows.select(keys_of(wanted)))
     skew = _compare(rows, joined, answer, wanted, limits, moment)
     pages.write_report(skew, moment, TOLERANCE, report)
     if skew.mismatches:
@@ -154,20 +157,21 @@ def _at(entities: "pa.Table", moment: datetime) -> "pa.Table":
     return entities.append_column(EVENT_TIMESTAMP, times)
 
 
-def _check_moment(home: Path, moment: datetime) -> None:
-    state = read_state(home)
-    held = state.moment if state else None
+def _check_moment(home: FeatureHome, servers: OnlineStore, moment: datetime) -> None:
+    state = home.read_state()
+    held = state.moment if state and servers.holds(state.online) else None
     if held != moment:
         holds = f"holds {held.isoformat()}" if held else "has not been filled"
         raise StateError(
-            f"the online store {home} {holds}, not {moment.isoformat()}; run materialize_features with that as_of first"
+            f"the online store {home.address} {holds}, not {moment.isoformat()}; run materialize_features with that "
+            "as_of first"
         )
 
 
-def _ask(home: Path, service: str, keys: "pa.Table") -> _Answer:
-    opened = store.open_store(home)
+def _ask(folder: Path, servers: OnlineStore, service: str, keys: "pa.Table") -> _Answer:
+    opened = store.open_store(folder, servers.environment())
     try:
-        with quiet():
+        with quiet(), servers.told():
             asked = opened.get_feature_service(service)
             found = opened.get_online_features(asked, keys.to_pydict()).to_dict(include_event_timestamps=True)
     finally:

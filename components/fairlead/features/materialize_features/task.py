@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.errors import ConfigurationError, DataError
-from fairlead.features import online, store
+from fairlead.features import store
 from fairlead.features.declarations import Declarations, load_declarations, table_of
 from fairlead.features.feast_library import quiet
-from fairlead.features.materialize_features.publication import fingerprint, publish
+from fairlead.features.homes import FeatureHome, OnlineStore, open_home, open_online
+from fairlead.features.publication import fingerprint
 from fairlead.features.spec import parse_moment
-from fairlead.features.state import State, locked, read_state, write_state
+from fairlead.features.state import State
 from fairlead.features.tables import EVENT_TIMESTAMP, FeatureTables, read_tables
 from fairlead.progress import step
 from fairlead.settings import settings
@@ -29,7 +30,7 @@ class Materialized:
     """How the store was brought up to date.
 
     Attributes:
-        home: The feature store's folder.
+        home: Where the feature store is: a folder, or s3://BUCKET/FOLDER.
         mode: unchanged, incremental or rebuilt.
         as_of: The moment that the online store holds.
         since: The moment that it held before; empty where it was built anew.
@@ -37,7 +38,7 @@ class Materialized:
         keys_online: Keys that each view holds online now.
     """
 
-    home: Path
+    home: str
     mode: str
     as_of: str
     since: str
@@ -73,18 +74,19 @@ def materialize_features(
         StateError: The store is corrupt, of another version, or locked for long.
         SourceError: The tables are not whole.
     """
-    place = home or settings().features_home(problem)
-    tables, moment = read_tables(features), _moment(as_of)
+    place = settings()
+    kept, tables, moment = open_home(place, problem, home), read_tables(features), _moment(as_of)
     if tables.as_of and moment > tables.as_of:
         raise ConfigurationError(
             f"as_of {moment.isoformat()} is later than the tables', {tables.as_of.isoformat()}; compute them again"
         )
-    with locked(place):
-        before = read_state(place)
-        published = publish(tables, place / store.TABLES)
-        store.write_configuration(place, problem)
+    with kept.locked():
+        before, servers = kept.read_state(), open_online(place, kept.folder, store.project_name(problem))
+        published = kept.publish(tables)
+        store.write_configuration(kept.folder, problem, servers.section())
         declarations = load_declarations(repository, published)
-        return _bring(place, problem, published, declarations, moment, before)
+        with servers.told():
+            return _Bringing(kept, servers, problem, published, declarations).bring(moment, before)
 
 
 def _moment(as_of: str) -> datetime:
@@ -93,57 +95,92 @@ def _moment(as_of: str) -> datetime:
     return parse_moment(as_of, "as_of")
 
 
-def _bring(
-    home: Path, problem: str, tables: FeatureTables, declarations: Declarations, moment: datetime, before: State | None
-) -> Materialized:
-    """Does as little as brings the store to the moment."""
-    after = State(
-        as_of=moment.isoformat(), declarations=declarations.digest, tables=tables.digest,
-        histories=fingerprint(tables, moment),
-    )  # fmt: skip
-    if before is not None:
-        store.check_registry(home / store.REGISTRY)
-        online.check(home / store.ONLINE)
-    if before is None or not _continues(home, tables, before, after, moment):
-        return _rebuild(home, problem, tables, declarations, after)
-    since = before.moment or _BEGINNING
-    if moment == since:
-        write_state(home, after)
-        return _done(home, problem, "unchanged", after, since, {})
-    write_state(home, replace(before, pending=after.as_of))
-    opened = store.open_store(home)
-    read = _materialize(opened, declarations, tables, since + _NEXT, moment)
-    store.close(opened)
-    write_state(home, after)
-    return _done(home, problem, "incremental", after, since, read)
+@dataclass(frozen=True)
+class _Bringing:
+    """What brings a store to a moment.
 
+    Attributes:
+        home: Where it is kept.
+        servers: What servers read.
+        problem: The problem's name.
+        tables: The tables.
+        declarations: The Feast repository.
+    """
 
-def _continues(home: Path, tables: FeatureTables, before: State, after: State, moment: datetime) -> bool:
-    """Whether writing the interval from the state's moment to the new one gives what a new store would hold."""
-    since = before.moment
-    if since is None or before.pending or moment < since or before.declarations != after.declarations:
-        return False
-    latest = online.latest_event(home / store.ONLINE)
-    if latest is not None and latest > since:  # rows were pushed; the tables may say otherwise
-        return False
-    return before.histories == (after.histories if moment == since else fingerprint(tables, since))
+    home: FeatureHome
+    servers: OnlineStore
+    problem: str
+    tables: FeatureTables
+    declarations: Declarations
 
-
-def _rebuild(home: Path, problem: str, tables: FeatureTables, declarations: Declarations, after: State) -> Materialized:
-    """Builds registry and online store beside the old ones and puts them in their place."""
-    write_state(home, replace(after, as_of="", pending=after.as_of))
-    with tempfile.TemporaryDirectory(prefix=".fresh-", dir=home) as folder:
-        fresh = Path(folder)
-        store.write_configuration(fresh, problem)
-        online.create(fresh / store.ONLINE)
-        opened = store.open_new(fresh)
-        store.apply(opened, declarations)
-        read = _materialize(opened, declarations, tables, _BEGINNING, datetime.fromisoformat(after.as_of))
+    def bring(self, moment: datetime, before: State | None) -> Materialized:
+        """Does as little as brings the store to the moment."""
+        after = State(
+            as_of=moment.isoformat(), declarations=self.declarations.digest, tables=self.tables.digest,
+            histories=fingerprint(self.tables, moment), online=before.online if before else "",
+        )  # fmt: skip
+        if before is None or not before.as_of:  # nothing yet, or what a run that did not end has left
+            return self._rebuild(after)
+        held = self.home.has_registry() and self.servers.holds(before.online)
+        if not held or not self._continues(before, after, moment):
+            return self._rebuild(after)
+        since = before.moment or _BEGINNING
+        if moment == since:
+            self.home.write_state(after)
+            return self._done("unchanged", after, since, {})
+        self.home.write_state(replace(before, pending=after.as_of))
+        opened = store.open_store(self.home.folder, self.servers.environment())
+        read = _materialize(opened, self.declarations, self.tables, since + _NEXT, moment)
         store.close(opened)
-        online.replace(home / store.ONLINE, fresh / store.ONLINE)
-        (fresh / store.REGISTRY).replace(home / store.REGISTRY)
-    write_state(home, after)
-    return _done(home, problem, "rebuilt", after, None, read)
+        self.home.write_state(after)
+        return self._done("incremental", after, since, read)
+
+    def _continues(self, before: State, after: State, moment: datetime) -> bool:
+        """Whether writing the interval from the state's moment to the new one gives what a new store would hold."""
+        since = before.moment
+        if since is None or before.pending or moment < since or before.declarations != after.declarations:
+            return False
+        latest = self.servers.latest_event()
+        if latest is not None and latest > since:  # rows were pushed; the tables may say otherwise
+            return False
+        return before.histories == (after.histories if moment == since else fingerprint(self.tables, since))
+
+    def _rebuild(self, after: State) -> Materialized:
+        """Builds registry and online store beside the old ones and puts them in their place."""
+        self.home.write_state(replace(after, as_of="", pending=after.as_of))
+        read: dict[str, int] = {}
+        with tempfile.TemporaryDirectory(prefix=".fresh-", dir=self.home.folder) as folder:
+            fresh = Path(folder)
+
+            def fill(beside: OnlineStore) -> None:
+                opened = self._apply(fresh, beside)
+                moment = datetime.fromisoformat(after.as_of)
+                read.update(_materialize(opened, self.declarations, self.tables, _BEGINNING, moment))
+                store.close(opened)
+                if beside.project != self.servers.project:  # the registry names the project that was beside
+                    (fresh / store.REGISTRY).unlink()
+                    store.close(self._apply(fresh, self.servers))
+
+            token = self.servers.rebuild(fresh, fill)
+            self.home.publish_registry(fresh / store.REGISTRY)
+        after = replace(after, online=token)
+        self.home.write_state(after)
+        return self._done("rebuilt", after, None, read)
+
+    def _apply(self, folder: Path, servers: OnlineStore) -> "feast.FeatureStore":
+        """A store with the declarations, in a folder of its own."""
+        store.write_configuration(folder, servers.project, servers.section())
+        opened = store.open_new(folder, servers.environment())
+        store.apply(opened, self.declarations)
+        return opened
+
+    def _done(self, mode: str, after: State, since: datetime | None, read: dict[str, int]) -> Materialized:
+        held = self.servers.count_keys()
+        if not any(held.values()):
+            raise DataError(
+                f"the online store holds nothing as of {after.as_of}: every row is later; choose a later as_of"
+            )
+        return Materialized(self.home.address, mode, after.as_of, since.isoformat() if since else "", read, held)
 
 
 def _materialize(
@@ -168,13 +205,3 @@ def _count(table: Path, start: datetime, end: datetime) -> int:
 
     time = pads.field(EVENT_TIMESTAMP)
     return int(scan(table).count_rows(filter=(time >= start) & (time <= end)))
-
-
-def _done(
-    home: Path, problem: str, mode: str, after: State, since: datetime | None, read: dict[str, int]
-) -> Materialized:
-    prefix = f"{store.configuration(problem)['project']}_"
-    held = {table.removeprefix(prefix): count for table, count in online.count_keys(home / store.ONLINE).items()}
-    if not any(held.values()):
-        raise DataError(f"the online store holds nothing as of {after.as_of}: every row is later; choose a later as_of")
-    return Materialized(home, mode, after.as_of, since.isoformat() if since else "", read, held)
