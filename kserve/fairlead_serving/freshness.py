@@ -14,8 +14,9 @@ import numpy as np
 from fairlead_serving.errors import StartupError
 
 FALLBACKS = ("missing", "refuse", "flag")
-FRESH, STALE, FUTURE, MISSING = "fresh", "stale", "future", "missing"
-KEYS = frozenset({"maximum_age_seconds", "fallback", "views"})
+WITHOUT_STORE = ("refuse", "missing")
+FRESH, STALE, FUTURE, MISSING, UNAVAILABLE = "fresh", "stale", "future", "missing", "unavailable"
+KEYS = frozenset({"maximum_age_seconds", "fallback", "views", "unavailable"})
 
 
 @dataclass(frozen=True)
@@ -24,30 +25,33 @@ class FreshnessRules:
 
     Attributes:
         maximum_age_seconds: The greatest age that is fresh; None where any age is.
-        fallback: What becomes of a feature that is not fresh: `missing` (the model sees a missing value), `refuse`
-            (the request is answered with 422) or `flag` (it is used, and named in the prediction log).
+        fallback: What becomes of a feature that is not fresh: `missing` (the model sees a missing value, as training
+            did), `refuse` (the request is answered with 422) or `flag` (it is used). The prediction log names it.
         views: Greatest ages of single feature views.
+        unavailable: What is done where the online store does not answer: `refuse` (503) or `missing` (the model sees
+            missing values, and the prediction log names them).
     """
 
     maximum_age_seconds: float | None = None
     fallback: str = "missing"
     views: Mapping[str, float] | None = None
+    unavailable: str = "refuse"
 
     @classmethod
     def from_manifest(cls, content: Mapping[str, Any] | None) -> "FreshnessRules":
         """Reads the specification.
 
         Raises:
-            StartupError: A key or the fallback is unknown.
+            StartupError: A key or a choice is unknown.
         """
         given = dict(content or {})
-        unknown = given.keys() - KEYS
-        if unknown or given.get("fallback", "missing") not in FALLBACKS:
-            what = f"the key {min(unknown)!r}" if unknown else f"the fallback {given['fallback']!r}"
-            raise StartupError(
-                f"the package's freshness has {what}; "
-                f"keys: {', '.join(sorted(KEYS))}; fallbacks: {', '.join(FALLBACKS)}"
-            )
+        if unknown := given.keys() - KEYS:
+            raise StartupError(f"the package's freshness has the key {min(unknown)!r}; keys: {', '.join(sorted(KEYS))}")
+        for key, choices in (("fallback", FALLBACKS), ("unavailable", WITHOUT_STORE)):
+            if given.get(key, choices[0]) not in choices:
+                raise StartupError(
+                    f"the package's freshness has the {key} {given[key]!r}; choose one of {', '.join(choices)}"
+                )
         return cls(**given)
 
     def maximum_age(self, view: str) -> float:

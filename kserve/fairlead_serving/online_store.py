@@ -6,6 +6,7 @@ with, and no request ever waits for a registry to be read again. The values are 
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -18,6 +19,7 @@ from fairlead_serving.errors import FeaturesUnavailableError, StartupError
 from fairlead_serving.lean import without_type_instrumentation
 
 RETRIES = (0.01, 0.02, 0.04, 0.08)
+REDIS_SECONDS = 0.25
 TIMESTAMP = "__ts"
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class OnlineStore:
         self._service = _find_service(self._store, service, folder)
         self.views = _views(self._store, self._service)
         _let_writers_write(self._store)
+        _bound_waiting(self._store)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -77,8 +80,10 @@ class OnlineStore:
             of event times in seconds since 1970 (0 where the entity is unknown).
 
         Raises:
-            FeaturesUnavailableError: Another process keeps the store locked.
+            FeaturesUnavailableError: Another process keeps the store locked, or Redis is away, or takes too long.
         """
+        from redis.exceptions import RedisError
+
         for pause in (*RETRIES, None):
             try:
                 with self._lock:
@@ -88,17 +93,25 @@ class OnlineStore:
                 if pause is None or not ("locked" in str(error) or "busy" in str(error)):
                     raise FeaturesUnavailableError(f"the online store does not answer: {error}; try again") from error
                 time.sleep(pause)
+            except RedisError as error:
+                raise FeaturesUnavailableError(f"the online store does not answer: {error}; try again") from error
         raise FeaturesUnavailableError("the online store does not answer; try again")
 
 
 def _open_store(folder: Path) -> Any:
     with without_type_instrumentation():
         from feast import FeatureStore
-        from feast.repo_config import FeastConfigError, load_repo_config
+        from feast.repo_config import RepoConfig
+
+        from fairlead_serving import offline
+
+    import yaml
 
     try:
-        config = load_repo_config(folder.resolve(), folder.resolve() / "feature_store.yaml")
-    except (OSError, ValueError, FeastConfigError) as error:
+        text = os.path.expandvars((folder / "feature_store.yaml").read_text(encoding="utf-8"))  # as Feast reads it
+        config = RepoConfig(**(yaml.safe_load(text) | {"offline_store": {"type": offline.NAME}}))
+        config.repo_path = folder.resolve()
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise StartupError(f"{folder}/feature_store.yaml cannot be read: {error}") from None
     config.registry.cache_ttl_seconds = 0  # 0 means for ever
     config.registry.cache_mode = "thread"  # in the mode "sync" a changed file is read again within a request
@@ -153,3 +166,25 @@ def _let_writers_write(store: Any) -> None:
         logger.info("%s stays in its journal mode: %s", path, error)
     except sqlite3.DatabaseError as error:
         raise StartupError(f"{path} is no SQLite online store: {error}; materialize the features again") from None
+
+
+def _bound_waiting(store: Any) -> None:
+    """Gives a Redis store time limits, which it has none of by itself, and one further attempt instead of many.
+
+    A connection that Redis closed, because it was started again, is thereby replaced within the same request, and a
+    request waits for a Redis that hangs for twice `REDIS_SECONDS` and the time of a new connection. Limits in the
+    connection string (`socket_timeout`, `socket_connect_timeout`, in seconds) go first.
+    """
+    config = store.config.online_store
+    if config.type != "redis":
+        return
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    given = config.connection_string
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if f"{name}=" not in given:
+            config.connection_string += f",{name}={REDIS_SECONDS}"
+    # Feast has no setting for it; the client is made here once, and kept by the store for all reads
+    client = store._get_provider().online_store._get_client(config)  # noqa: SLF001
+    client.set_retry(Retry(NoBackoff(), 1))

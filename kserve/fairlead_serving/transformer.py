@@ -1,14 +1,15 @@
 """From what a client knows to what the model takes: request fields, features of the online store, derived columns.
 
 For each row: the prediction time is a request field minus some seconds, or the time of arrival; the features are
-looked up by the entities among the fields; those that are not fresh at the prediction time fall back as the package
-says; calendar parts are derived by the code that training used.
+looked up by the entities among the fields; those that are not fresh at the prediction time, and all of them where the
+online store does not answer, fall back as the package says; calendar parts are derived by the code that training used.
 """
 
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,16 @@ import numpy as np
 from fairlead_serving.derive import derive
 from fairlead_serving.errors import FeaturesStaleError, FeaturesUnavailableError, StartupError
 from fairlead_serving.fields import INTEGER, NUMBER, Schema
-from fairlead_serving.freshness import FRESH, FUTURE, MISSING, STALE, FreshnessRules, ViewFreshness, judge
+from fairlead_serving.freshness import (
+    FRESH,
+    FUTURE,
+    MISSING,
+    STALE,
+    UNAVAILABLE,
+    FreshnessRules,
+    ViewFreshness,
+    judge,
+)
 from fairlead_serving.metrics import ServingMetrics
 from fairlead_serving.online_store import TIMESTAMP, OnlineStore, View
 from fairlead_serving.package import Manifest
@@ -35,6 +45,7 @@ class _Rows:
     count: int
     moments: np.ndarray  # (N,) float64, seconds since 1970
     stale: list[list[str]]
+    times: dict[str, list[int]]  # of each view, seconds since 1970; 0 where not known
 
 
 class FeatureTransformer:
@@ -51,13 +62,14 @@ class FeatureTransformer:
 
     def __init__(self, manifest: Manifest, store: OnlineStore | None, metrics: ServingMetrics) -> None:
         self.request = manifest.request or {}
-        self.schema = Schema.of_request(self.request)
+        self.schema = Schema.of_request(self.request, manifest.checks)
         self.rules = FreshnessRules.from_manifest(self.request.get("freshness"))
         self._derive = list(self.request.get("derive") or ())
         self._asked = self.request.get("prediction_time")
         self._metrics = metrics
         self._store = store
         self._views = store.views if store else ()
+        self._features = {view.name: view.features for view in self._views if view.timed}
         self._sources = self._find_sources(manifest)
         self._check()
 
@@ -78,7 +90,8 @@ class FeatureTransformer:
         derived = derive(rows.columns, self._derive) if self._derive else {}
         pools = {"derive": derived, "field": rows.columns, "feature": features}
         columns = {name: pools[pool][name] for name, pool in self._sources.items()}
-        whole = Inputs(columns, rows.count, rows.moments.tolist(), rows.stale)
+        self._count_missing(columns)
+        whole = Inputs(columns, rows.count, rows.moments.tolist(), rows.stale, rows.times or None, self._features)
         return [self._admit(part) for part in _split(whole, queries)]
 
     def _moments(self, queries: Sequence[Query]) -> np.ndarray:
@@ -93,11 +106,30 @@ class FeatureTransformer:
             return {}
         keys = {key: self._without_nulls(key, rows.columns[key]) for key in self._store.keys}
         started = time.perf_counter()
-        features = self._store.read(keys)
+        try:
+            features = self._store.read(keys)
+        except FeaturesUnavailableError:
+            for view in self._views:
+                self._metrics.lookups(view.name, Counter({UNAVAILABLE: rows.count}), ())
+            if self.rules.unavailable == "refuse":
+                raise
+            return self._without_features(rows)
         self._metrics.lookup_seconds(time.perf_counter() - started)
         for view in self._views:
             self._apply_freshness(view, features, rows)
         return features
+
+    def _without_features(self, rows: _Rows) -> dict[str, list[Any]]:
+        """All features missing, and named as such: the package says that this is better than no answer."""
+        names = [feature for view in self._views for feature in view.features]
+        for marks in rows.stale:
+            marks += [f"unavailable:{name}" for name in names]
+        return {name: [None] * rows.count for name in names}
+
+    def _count_missing(self, columns: Mapping[str, Iterable[Any]]) -> None:
+        for name, pool in self._sources.items():
+            if pool == "feature" and (missing := sum(value is None for value in columns[name])):
+                self._metrics.missing(name, missing)
 
     def _without_nulls(self, key: str, values: Sequence[Any]) -> Sequence[Any]:
         """Feast cannot look up a null key; such rows are looked up as some entity, and then blanked."""
@@ -115,6 +147,7 @@ class FeatureTransformer:
         times = features[view.features[0] + TIMESTAMP]
         for row in nulls:
             times[row] = 0
+        rows.times[view.name] = list(times)
         verdict = judge(times, rows.moments, self.rules.maximum_age(view.name))
         self._metrics.lookups(view.name, verdict.tally, verdict.ages)
         if verdict.tally.keys() - {FRESH, MISSING}:
@@ -164,7 +197,13 @@ class FeatureTransformer:
             )
         try:
             self._store.read({key: self._without_nulls(key, [None]) for key in self._store.keys})
-        except (FeaturesUnavailableError, ValueError, TypeError, KeyError) as error:
+        except FeaturesUnavailableError as error:
+            if self.rules.unavailable == "refuse":
+                raise StartupError(
+                    f"the online store cannot be read: {error}; start it, or materialize the features first"
+                ) from error
+            logger.warning("%s; predictions are made without its features until it does", error)
+        except (ValueError, TypeError, KeyError) as error:
             raise StartupError(f"the online store cannot be read: {error}; materialize the features first") from error
         logger.info("features of %s from %d views", self.request["feature_service"], len(self._views))
 
@@ -180,7 +219,7 @@ def _join(queries: Sequence[Query], moments: np.ndarray) -> _Rows:
     else:
         count = sum(query.rows for query in queries)
         columns = {name: [value for query in queries for value in query.columns[name]] for name in queries[0].columns}
-    return _Rows(columns, count, moments, [[] for _ in range(count)])
+    return _Rows(columns, count, moments, [[] for _ in range(count)], {})
 
 
 def _split(whole: Inputs, queries: Sequence[Query]) -> list[Inputs]:

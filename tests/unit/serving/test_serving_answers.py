@@ -63,7 +63,7 @@ def test_classes_and_unknown_outcomes_are_counted() -> None:
     """Each class has a counter; an outcome that is none of them counts as `other`, a number as `number`."""
     registry = CollectorRegistry()
     metrics = ServingMetrics(registry, "m", "sha256:" + "a" * 64, classes=CLASSES)
-    metrics.predictions([0.5, 0.9, 0.6], ["cat", "bird", "cat"])
+    metrics.predictions(np.array([0.5, 0.9, 0.6]), ["cat", "bird", "cat"])
     metrics.feedback("dog")
     metrics.feedback("whale")
     text = generate_latest(registry).decode()

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fairlead_serving.backlog import Backlog
 from fairlead_serving.errors import FeaturesStaleError
+from fairlead_serving.families import Families
 from fairlead_serving.fields import NUMBER, Schema
 from fairlead_serving.gate import Gate, Limits
+from fairlead_serving.log_lines import FeedbackLines
 from fairlead_serving.metrics import ServingMetrics
-from fairlead_serving.prediction_log import JsonLinesLog, feedback_lines
+from fairlead_serving.models import Models
+from fairlead_serving.prediction_log import JsonLinesLog, Writer
 
 DIGEST = "sha256:" + "ab" * 32
 BODY = b'{"instances": [{"hour": 1}]}'
@@ -26,13 +30,16 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"through"})
 
 
-class Failing:
-    """An inference that raises what it is told."""
+class Asked:
+    """A model that raises what it is told."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+    def __init__(self, error: Exception, feedback: JsonLinesLog | None, *, ready: bool) -> None:
+        self.name, self.version, self.ready, self.error, self.feedback = "m", DIGEST[7:19], ready, error, feedback
+        self.schema, self.prompt_rows = Schema({"hour": NUMBER}), 0
+        self.metrics = ServingMetrics(CollectorRegistry(), "m", DIGEST)
+        self.package = SimpleNamespace(digest=DIGEST, manifest=SimpleNamespace(task="binary"))
 
-    async def __call__(self, name: str, query: Any) -> Any:
+    async def __call__(self, query: Any) -> Any:
         raise self.error
 
 
@@ -40,12 +47,10 @@ def make(
     error: Exception | None = None, feedback: JsonLinesLog | None = None, *, ready: bool = True
 ) -> tuple[Gate, Any]:
     """Make a gate before a model; give the model too."""
-    metrics = ServingMetrics(CollectorRegistry(), "m", DIGEST)
-    model: Any = SimpleNamespace(
-        name="m", version=DIGEST[7:19], ready=ready, schema=Schema({"hour": NUMBER}), metrics=metrics,
-        package=SimpleNamespace(digest=DIGEST, manifest=SimpleNamespace(task="binary")),
-    )  # fmt: skip
-    return Gate(application, Failing(error or RuntimeError("boom")), model, feedback, Limits()), model
+    model: Any = Asked(error or RuntimeError("boom"), feedback, ready=ready)
+    models = Models(lambda *_: model, lambda _: None, Families.of(model.metrics.registry))
+    models.update(model)
+    return Gate(application, models, Limits()), model
 
 
 def ask(gate: Gate, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -92,7 +97,7 @@ def test_readiness_tells_the_truth(path: str) -> None:
     assert ask(gate, "GET", "/v2/health/live")[0] == 200
     assert ask(gate, "POST", "/v1/models/m:predict", BODY)[0] == 503
     model.ready = True
-    assert ask(gate, "GET", path)[2] == b"through"
+    assert json.loads(ask(gate, "GET", path)[2])["ready"] is True
     gate.draining = True
     status, headers, _ = ask(gate, "GET", path)
     assert (status, headers[b"connection"], headers[b"retry-after"]) == (503, b"close", b"1")
@@ -117,8 +122,36 @@ def test_feedback_is_taken_or_refused(tmp_path: Path) -> None:
     """Without a log it is 404, with a full one 503, so that the sender can keep it."""
     body, path = b'{"request_id": "a", "outcome": 1}', "/v1/models/m:feedback"
     assert ask(make()[0], "POST", path, body)[0] == 404
-    log = JsonLinesLog(tmp_path / "feedback.jsonl", feedback_lines, lambda *_: None)
+    log = Writer.start(tmp_path).open(FeedbackLines("m"), lambda *_: None)
     assert ask(make(feedback=log)[0], "POST", path, body)[0] == 200
+    assert ask(make(feedback=log)[0], "POST", "/feedback", body)[0] == 200
     log.close()
-    assert json.loads((tmp_path / "feedback.jsonl").read_text())["outcome"] == 1
+    (journal,) = tmp_path.glob("feedback-*.jsonl")
+    assert json.loads(journal.read_text().splitlines()[-1])["outcome"] == 1
     assert ask(make(feedback=log)[0], "POST", path, body)[0] == 503
+
+
+def test_a_deadline_that_has_passed_computes_nothing() -> None:
+    """A timeout of 0 is 504, one that is no number 400, and neither reaches the model."""
+    gate, _ = make()
+    for given, status in (("0", 504), ("soon", 400), ("-1", 400)):
+        assert ask(gate, "POST", "/v1/models/m:predict", BODY, x_fairlead_timeout_ms=given)[0] == status
+
+
+def test_a_full_queue_is_refused_at_once() -> None:
+    """503 with Retry-After, and the place is given back when a query ends."""
+    gate, _ = make(FeaturesStaleError("old"))
+    gate.handlers.backlog = Backlog(1, 1 << 20)
+    with gate.handlers.backlog.query():
+        status, headers, body = ask(gate, "POST", "/v1/models/m:predict", BODY)
+    assert (status, headers[b"retry-after"], b"try again" in body) == (503, b"1", True)
+    assert ask(gate, "POST", "/v1/models/m:predict", BODY)[0] == 422
+    assert gate.handlers.backlog.queries == 0
+
+
+def test_the_trace_context_comes_back() -> None:
+    """A valid traceparent is echoed; a malformed one is ignored, as the standard says."""
+    gate, _ = make(FeaturesStaleError("old"))
+    given = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert ask(gate, "POST", "/v1/models/m:predict", BODY, traceparent=given)[1][b"traceparent"] == given.encode()
+    assert b"traceparent" not in ask(gate, "POST", "/v1/models/m:predict", BODY, traceparent="00-zz")[1]

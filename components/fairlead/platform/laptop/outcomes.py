@@ -1,15 +1,18 @@
-"""Predictions joined with their outcomes, from the logs that the servers keep."""
+"""Predictions joined with their outcomes while they come in, for who judges a canary: from the servers' logs."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from fairlead.platform.target import Answer
+from fairlead.predictions import Cursor, PredictionLog
 
 _MOST_REMEMBERED = 500_000  # predictions, and outcomes, that wait for their other half
 _OUTPUTS = ("probability", "prediction", "score")
+_Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -28,24 +31,27 @@ class Reading:
 
 
 class OutcomeReader:
-    """Reads what was appended to a service's prediction and feedback logs.
+    """Reads what came into a service's prediction and feedback logs; what was read once is not read again.
 
     Args:
-        folder: The folder of the logs.
+        location: Where the logs are: a folder, or s3://BUCKET/PREFIX.
         digests: The versions whose predictions count.
     """
 
-    def __init__(self, folder: Path, digests: Sequence[str]) -> None:
-        self.folder, self.digests = folder, tuple(digests)
-        self._read: dict[str, int] = {}
-        self._predictions: dict[tuple[str, int], dict[str, Answer]] = {}
-        self._unmatched: dict[tuple[str, int], Any] = {}
+    def __init__(self, location: Path | str, digests: Sequence[str]) -> None:
+        self.digests = tuple(digests)
+        self._log = PredictionLog.open(location)
+        self._read: Cursor | None = None
+        self._predictions: dict[_Key, dict[str, Answer]] = {}
+        self._unmatched: dict[_Key, Any] = {}
 
     def begin(self) -> dict[str, Any]:
-        """Gives the cursor of now: what was logged before does not count."""
-        sizes = {file.name: file.stat().st_size for file in sorted(self.folder.glob("*.jsonl"))}
-        feedback = {name: size for name, size in sizes.items() if name.startswith("feedback-")}
-        return {"from": {name: size for name, size in sizes.items() if name not in feedback}, "feedback": feedback}
+        """Gives the cursor of now: what was logged before does not count.
+
+        Raises:
+            SourceError: The logs cannot be read.
+        """
+        return {"from": self._log.end("predictions"), "feedback": self._log.end("feedback")}
 
     def read(self, cursor: Mapping[str, Any]) -> tuple[Reading, dict[str, Any]]:
         """Reads what came in since a cursor: outcomes of predictions made since the first one, and predictions.
@@ -55,13 +61,15 @@ class OutcomeReader:
 
         Returns:
             What came in, and the next cursor.
+
+        Raises:
+            SourceError: The logs cannot be read.
         """
         scores, pairs = self._read_predictions(cursor["from"])
-        feedback = dict(cursor["feedback"])
+        reported, feedback = self._log.feedback(cursor["feedback"])
         given = self._unmatched
-        for file in sorted(self.folder.glob("feedback-*.jsonl")):
-            entries, feedback[file.name] = _appended(file, feedback.get(file.name, 0))
-            given |= {_key(entry): entry["outcome"] for entry in entries if "outcome" in entry}
+        for key, outcome in _rows(reported, "outcome"):
+            given.setdefault(key, outcome)  # the first report counts: it cannot be taken back from who has judged by it
         found: dict[str, list[tuple[float, int]]] = {digest: [] for digest in self.digests}
         self._unmatched = {}
         for key, outcome in given.items():
@@ -74,51 +82,43 @@ class OutcomeReader:
         _forget(self._unmatched)
         return Reading(found, scores, pairs), {"from": dict(cursor["from"]), "feedback": feedback}
 
-    def _read_predictions(self, first: Mapping[str, int]) -> tuple[dict[str, list[float]], list[dict[str, Answer]]]:
+    def _read_predictions(self, first: Cursor) -> tuple[dict[str, list[float]], list[dict[str, Answer]]]:
         scores: dict[str, list[float]] = {digest: [] for digest in self.digests}
         pairs = []
-        for file in sorted(self.folder.glob("predictions-*.jsonl")):
-            start = self._read.get(file.name, first.get(file.name, 0))
-            entries, self._read[file.name] = _appended(file, start)
-            for entry in entries:
-                answer = _answer(entry)
-                if entry.get("digest") not in self.digests or answer is None:
-                    continue
-                scores[entry["digest"]].append(answer if isinstance(answer, float) else max(answer))
-                made = self._predictions.setdefault(_key(entry), {})
-                both = len(made)
-                made[entry["digest"]] = answer
-                if both < len(made) == len(self.digests) > 1:
-                    pairs.append(dict(made))
+        table, self._read = self._log.predictions(self._read or first)
+        for key, digest, answer in _answers(table):
+            if digest not in self.digests:
+                continue
+            scores[digest].append(answer if isinstance(answer, float) else max(answer))
+            made = self._predictions.setdefault(key, {})
+            both = len(made)
+            made[digest] = answer
+            if both < len(made) == len(self.digests) > 1:
+                pairs.append(dict(made))
         _forget(self._predictions)
         return scores, pairs
 
 
-def _answer(entry: Mapping[str, Any]) -> Answer | None:
-    """What a logged line says that the model answered."""
-    value = next((entry[name] for name in _OUTPUTS if entry.get(name) is not None), None)
-    if isinstance(value, list):
-        return tuple(float(part) for part in value) or None
-    return None if value is None else float(value)
+def _answers(table: pa.Table) -> Iterator[tuple[_Key, str, Answer]]:
+    """What the rows of a log say that the models answered."""
+    for name in _OUTPUTS:
+        if name not in table.column_names:
+            continue
+        digests = table["digest"].to_pylist()
+        for digest, (key, value) in zip(digests, _rows(table, name, keep_nulls=True), strict=True):
+            parts = value if isinstance(value, list) else [] if value is None else [value]
+            if parts:
+                yield key, digest, float(parts[0]) if len(parts) == 1 else tuple(map(float, parts))
 
 
-def _key(entry: Mapping[str, Any]) -> tuple[str, int]:
-    return str(entry.get("request_id")), int(entry.get("row", 0))
-
-
-def _appended(file: Path, start: int) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines of a JSON lines file from a position on, and the position after them."""
-    with file.open("rb") as stream:
-        stream.seek(start)
-        content = stream.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    entries = []
-    for line in whole.splitlines():
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            continue  # a line cut off by a crash
-    return [entry for entry in entries if isinstance(entry, dict)], start + len(whole)
+def _rows(table: pa.Table, name: str, *, keep_nulls: bool = False) -> Iterator[tuple[_Key, Any]]:
+    """The values of a column with the request and row that each belongs to."""
+    if name not in table.column_names:
+        return
+    columns = (table[column].to_pylist() for column in ("request_id", "row", name))
+    for request_id, row, value in zip(*columns, strict=True):
+        if keep_nulls or value is not None:
+            yield (str(request_id), row or 0), value
 
 
 def _forget(remembered: dict[Any, Any]) -> None:
