@@ -1,7 +1,7 @@
 """Real `python -m fairlead_serving` processes for tests, and the store that they read features from."""
 
 import contextlib
-import json
+import datetime as dt
 import os
 import socket
 import subprocess
@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from fairlead.predictions import PredictionLog
+from fairlead_serving.log_schema import EVENT_TIME, FEATURE
 from fairlead_serving.package import package_digest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,9 +85,10 @@ class ServerProcess:
         return httpx.post(f"{self.url}/v1/models/{self.name}:predict", json=body, timeout=60, **options)
 
     def lines(self, kind: str) -> list[Any]:
-        """Read all lines of the `predictions` or `feedback` log."""
-        files = sorted(self.predictions.glob(f"{kind}-*.jsonl"))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        """Read all rows of the `predictions` or `feedback` log, features by their names under `features`."""
+        log = PredictionLog.open(self.predictions)
+        table, _ = log.predictions() if kind == "predictions" else log.feedback()
+        return [_fold(row) for row in table.to_pylist()]
 
     def wait_line(self, kind: str, request_id: str) -> Any:
         """Wait for a request's first line in a log."""
@@ -101,6 +104,20 @@ class ServerProcess:
         """Stop it politely; give its exit status."""
         self.process.terminate()
         return self.process.wait(60)
+
+
+def _fold(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its features and their event times as mappings, and moments as text."""
+    found: dict[str, Any] = {"features": {}, "event_times": {}}
+    for name, value in row.items():
+        plain = value.isoformat() if isinstance(value, dt.datetime) else value
+        if name.startswith(FEATURE):
+            found["features"][name.removeprefix(FEATURE)] = plain
+        elif name.startswith(EVENT_TIME):
+            found["event_times"][name.removeprefix(EVENT_TIME)] = plain
+        else:
+            found[name] = plain
+    return found
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
-"""Makes a tiny Feast repository with a filled SQLite online store.
+"""Makes a tiny Feast repository with a filled online store: SQLite, or Redis where its address is given.
 
-python tests/serving_store.py FOLDER
+python tests/serving_store.py FOLDER [HOST:PORT,password=…]
 
 Views: `carriers` by carrier (rate; AA at 09:00, DL at 09:30, UA three days before, HA at 23:00, all of 2013-07-01) and
 `routes` by origin and carrier (delay; JFK with AA). Feature service: `tiny`.
 """
 
 import datetime as dt
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from feast.types import Float32  # noqa: E402
 CONFIGURATION = """project: tiny
 provider: local
 registry: registry.db
-online_store: {type: sqlite, path: online.db}
+online_store: STORE
 offline_store: {type: duckdb}
 entity_key_serialization_version: 3
 """
@@ -35,10 +36,11 @@ def view(folder: Path, name: str, entities: list[Entity], feature: str) -> Featu
     return FeatureView(name=name, entities=entities, ttl=dt.timedelta(days=1), schema=schema, source=source)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, redis: str = "") -> None:
     """Make the repository."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "feature_store.yaml").write_text(CONFIGURATION)
+    online = {"type": "redis", "connection_string": redis} if redis else {"type": "sqlite", "path": "online.db"}
+    (folder / "feature_store.yaml").write_text(CONFIGURATION.replace("STORE", json.dumps(online)))
     carrier = Entity(name="carrier", join_keys=["carrier"], value_type=ValueType.STRING)
     origin = Entity(name="origin", join_keys=["origin"], value_type=ValueType.STRING)
     columns = {"carrier": list(CARRIERS), "rate": [rate for rate, _ in CARRIERS.values()]}
@@ -55,4 +57,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -8,8 +8,11 @@ ServingError                    status  gRPC code
 ├── TooLargeError               413     RESOURCE_EXHAUSTED the body or the batch is too large
 ├── EncodingRefusedError        415     INVALID_ARGUMENT   a content encoding that is not read here
 ├── FeaturesStaleError          422     FAILED_PRECONDITION features are too old and the package says refuse
+├── NotExplainableError         422     FAILED_PRECONDITION the model's predictions cannot be explained here
 ├── PredictionInvalidError      500     INTERNAL           the model itself answered what is no probability
+├── DeadlinePassedError         504     DEADLINE_EXCEEDED  the client's own deadline passed; nothing was computed
 └── UnavailableError            503     UNAVAILABLE        not loaded yet, draining, or the online store is locked
+    ├── OverloadedError         503     RESOURCE_EXHAUSTED more waits already than is allowed
     └── FeaturesUnavailableError
 
 StartupError: the server cannot start; its text is written to stderr and the exit status is 1.
@@ -74,14 +77,32 @@ class FeaturesStaleError(ServingError):
     status, grpc_code = 422, "FAILED_PRECONDITION"
 
 
+class NotExplainableError(ServingError):
+    """Predictions of this model cannot be explained: it takes images, or has nothing to be compared with."""
+
+    status, grpc_code = 422, "FAILED_PRECONDITION"
+
+
 class PredictionInvalidError(ServingError):
     """The model answered something that is no prediction."""
+
+
+class DeadlinePassedError(ServingError):
+    """The deadline that the client gave has passed, so the answer is of no use to it."""
+
+    status, grpc_code = 504, "DEADLINE_EXCEEDED"
 
 
 class UnavailableError(ServingError):
     """The server cannot answer now; the same request may succeed later or elsewhere."""
 
     status, grpc_code = 503, "UNAVAILABLE"
+
+
+class OverloadedError(UnavailableError):
+    """As much waits already as this server is allowed to hold; the same request may succeed later or elsewhere."""
+
+    grpc_code = "RESOURCE_EXHAUSTED"
 
 
 class FeaturesUnavailableError(UnavailableError):

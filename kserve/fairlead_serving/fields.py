@@ -7,18 +7,20 @@ where the value does not fit. `read_column` adds where it stood.
 import datetime as dt
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from fairlead_serving.checks import ValueCheck, read_checks, required_of
 from fairlead_serving.errors import RequestInvalidError, StartupError
 from fairlead_serving.package import Manifest, ModelInput
 from fairlead_serving.pictures import DATATYPES as IMAGE_DATATYPES
 from fairlead_serving.pictures import read_image
 
 LONGEST_TEXT = 1024
+MATRIX = "numeric"
 INT64 = 2**63
 LARGEST = float(np.finfo(np.float32).max)
 FIRST_YEAR, LAST_YEAR = 1900, 2200
@@ -120,15 +122,22 @@ class Schema:
     Attributes:
         fields: The kind of each field, by name, in order.
         required: Fields that may not be null.
+        checks: What was declared of the values of some fields.
+        matrix: All fields, where they are the numeric inputs of the model: they may come as one tensor.
     """
 
     fields: Mapping[str, Kind]
     required: frozenset[str] = frozenset()
+    checks: Mapping[str, ValueCheck] = field(default_factory=dict)
+    matrix: tuple[str, ...] = ()
 
     @classmethod
     def of_inputs(cls, manifest: Manifest) -> "Schema":
         """The schema of a package whose requests hold the model's inputs themselves."""
-        return cls({i.name: _kind_of(i) for i in manifest.inputs})
+        fields = {i.name: _kind_of(i) for i in manifest.inputs}
+        numeric = all(kind is NUMBER for kind in fields.values()) and MATRIX not in fields
+        checks = read_checks(manifest.checks, fields)
+        return cls(fields, required_of(checks), checks, tuple(fields) if numeric else ())
 
     @cached_property
     def only_image(self) -> str:
@@ -136,8 +145,12 @@ class Schema:
         return next(iter(self.fields)) if len(self.fields) == 1 and next(iter(self.fields.values())).image else ""
 
     @classmethod
-    def of_request(cls, request: Mapping[str, Any]) -> "Schema":
+    def of_request(cls, request: Mapping[str, Any], checks: Mapping[str, Any] | None = None) -> "Schema":
         """The schema of a package whose requests hold the fields of its request specification.
+
+        Args:
+            request: The request specification.
+            checks: What the package's manifest declares of the values of fields.
 
         Raises:
             StartupError: A field has a type that is unknown here.
@@ -149,7 +162,8 @@ class Schema:
                 )
         asked = request.get("prediction_time")
         fields = {name: KINDS[kind] for name, kind in request["fields"].items()}
-        return cls(fields, frozenset({asked["field"]} if asked else ()))
+        found = read_checks(checks or {}, fields)
+        return cls(fields, required_of(found) | ({asked["field"]} if asked else set()), found)
 
     def check_names(self, names: Iterable[str], where: str) -> None:
         """Checks that exactly the schema's fields are given.
@@ -186,7 +200,12 @@ class Schema:
         except ValueError:
             raise _misfit(name, reader, values) from None
         if name in self.required and None in column:
-            raise RequestInvalidError(f"{name!r} of row {column.index(None)} is null; the prediction's time needs it")
+            raise RequestInvalidError(
+                f"{name!r} of row {column.index(None)} is null; it must be known: "
+                "the prediction's time needs it, or the package says so"
+            )
+        if name in self.checks:
+            self.checks[name].check(name, column)
         return column
 
     def read_numbers(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -201,6 +220,10 @@ class Schema:
                 f"{name!r} of row {int(large.argmax())} is infinite or does not fit 32-bit floating point; send a "
                 "finite number, or NaN where it is unknown"
             )
+        if name in self.required and np.isnan(values).any():
+            raise RequestInvalidError(f"{name!r} of row {int(np.isnan(values).argmax())} is NaN; it must be known")
+        if name in self.checks:
+            self.checks[name].check(name, values.tolist())
         return values
 
     def _allowed(self) -> str:

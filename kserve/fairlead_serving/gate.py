@@ -1,83 +1,56 @@
-"""The server's ASGI application: its own lean routes for predictions and feedback, kserve's application for the rest.
+"""The server's ASGI application: its own lean routes for what concerns models, kserve's application for the rest.
 
     POST /v1/models/{name}:predict                      V1
     POST /v2/models/{name}/infer                        V2 (also /v2/models/{name}/versions/{version}/infer)
-    POST /v1/models/{name}:feedback                     the outcome of an earlier prediction
+    POST /v1/models/{name}:explain                      explanations, where the server has an explainer
+    POST /v1/models/{name}:feedback                     the outcome of an earlier prediction (of a lone one: /feedback)
+    POST /v2/repository/index, /v2/repository/models/{name}/load, …/unload      see `repository`
+    GET  /v2/models/{name}, /v2/models/{name}/versions/{version}                metadata
     GET  /v2/models/{name}/ready, /v1/models/{name}     200 only when the model is loaded and the server does not drain
-    GET  /v2/health/ready                               the same
-    GET  /v2/health/live, /metrics, /v2, /v2/models/{name}   kserve's
+    GET  /v2/health/ready                               the same of all models
+    GET  /v2/health/live, /metrics, /v2, /v1/models     kserve's
 
 kserve's routes spend four fifths of a small model's request in routing, timing, logging and pydantic; these parse the
-body with orjson and call the same `dataplane.infer`. Every request gets an answer in JSON with the headers
-x-fairlead-digest and x-request-id: an exception that reached uvicorn would cost the client its connection.
+body with orjson and call the model. Every request gets an answer in JSON with the headers x-fairlead-digest and
+x-request-id: an exception that reached uvicorn would cost the client its connection.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from fairlead_serving import requests
-from fairlead_serving.body import ClientGoneError, read_body
-from fairlead_serving.errors import (
-    MethodRefusedError,
-    NotServedError,
-    RequestInvalidError,
-    ServingError,
-    UnavailableError,
-)
-from fairlead_serving.prediction_log import JsonLinesLog
-from fairlead_serving.query import Query
+from fairlead_serving.backlog import Held
+from fairlead_serving.body import ClientGoneError
+from fairlead_serving.errors import MethodRefusedError, NotServedError, ServingError, UnavailableError
+from fairlead_serving.exchange import JSON, App, Exchange, Headers, Receive, Result, Scope, Send, read_traceparent
+from fairlead_serving.handlers import Handlers, Limits
+from fairlead_serving.repository import RepositoryApi
 
-if TYPE_CHECKING:  # it imports kserve, which the gate can do without
+if TYPE_CHECKING:  # they import kserve, which the gate can do without
     from fairlead_serving.model import FairleadModel
+    from fairlead_serving.models import Models
+    from fairlead_serving.tracing import Traces
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+__all__ = ["Gate", "Limits", "Route"]
 
-JSON: Headers = [(b"content-type", b"application/json")]
-BODY_ON_LOOP = 65536
+Handler = Callable[[Exchange], Awaitable[Result]]
 CLIENT_GONE = 499
+NONE = b"none"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a request may cost.
-
-    Attributes:
-        body_bytes: The largest body, before and after decompression.
-        rows: The most rows of one request.
-        body_seconds: How long a body may take to arrive.
-    """
-
-    body_bytes: int = 4 * 2**20
-    rows: int = 10_000
-    body_seconds: float = 30.0
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request that is being answered."""
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a POST goes."""
 
     protocol: str
-    headers: dict[bytes, bytes]
-    request_id: str
-    given_id: str | None
-    started: float
-    received: float
-    receive: Receive
-
-
-Result = tuple[bytes, Headers]
+    model: "FairleadModel"
+    handler: Handler
 
 
 class Gate:
@@ -85,35 +58,45 @@ class Gate:
 
     Args:
         app: kserve's application, for everything that is answered there.
-        infer: kserve's `dataplane.infer`.
-        model: The served model.
-        feedback: The feedback log, or None.
-        limits: What a request may cost.
+        models: The models of this process.
+        limits: What requests may cost.
+        traces: Where traces go, or None.
 
     Attributes:
         draining: Set while the server stops: it is not ready, answers everything, and closes connections.
         active: Requests being answered.
         last_arrival: `time.monotonic()` of the latest request.
+        handlers: What is done with requests for a model.
+        routes: The POST routes by path.
+        routes_by_target: Those of predictions, by the target as it stands in a request's first line.
     """
 
-    def __init__(
-        self, app: App, infer: Callable[..., Awaitable[Any]], model: "FairleadModel", feedback: JsonLinesLog | None,
-        limits: Limits,
-    ) -> None:  # fmt: skip
-        self._app, self._infer, self._model, self._feedback, self._limits = app, infer, model, feedback, limits
+    def __init__(self, app: App, models: "Models", limits: Limits, traces: "Traces | None" = None) -> None:
+        self._app, self.models, self.traces = app, models, traces
         self.draining, self.active, self.last_arrival = False, 0, 0.0
-        name, version = model.name, model.version
-        self._posts: dict[str, tuple[str, Callable[[Exchange], Awaitable[Result]]]] = {
-            f"/v1/models/{name}:predict": ("v1", self._predict),
-            f"/v2/models/{name}/infer": ("v2", self._predict),
-            f"/v2/models/{name}/versions/{version}/infer": ("v2", self._predict),
-            f"/v1/models/{name}:feedback": ("feedback", self._take_feedback),
+        self.handlers, self._repository = Handlers(limits), RepositoryApi(models, limits)
+        self.routes: dict[str, Route] = {}
+        self.routes_by_target: dict[bytes, Route] = {}
+        models.on_change(self._make_routes)
+
+    def _make_routes(self) -> None:
+        """Makes the table of POST routes anew, when a model has come or gone."""
+        handlers, served, routes = self.handlers, self.models.served, dict[str, Route]()
+        for model in served:
+            name, version = model.name, model.version
+            routes |= {
+                f"/v1/models/{name}:predict": Route("v1", model, handlers.predict),
+                f"/v2/models/{name}/infer": Route("v2", model, handlers.predict),
+                f"/v2/models/{name}/versions/{version}/infer": Route("v2", model, handlers.predict),
+                f"/v1/models/{name}:explain": Route("explain", model, handlers.explain),
+                f"/v1/models/{name}:feedback": Route("feedback", model, handlers.take_feedback),
+            }
+        if len(served) == 1:
+            routes["/feedback"] = Route("feedback", served[0], handlers.take_feedback)
+        self.routes = routes
+        self.routes_by_target = {
+            path.encode(): route for path, route in routes.items() if route.protocol in ("v1", "v2")
         }
-        self._readiness = frozenset({
-            f"/v1/models/{name}", f"/v2/models/{name}/ready", f"/v2/models/{name}/versions/{version}/ready",
-            "/v2/health/ready",
-        })  # fmt: skip
-        self._digest = (b"x-fairlead-digest", model.package.digest.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; ASGI's entry point."""
@@ -128,122 +111,151 @@ class Gate:
             self.active -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        exchange = Exchange(dict(scope["headers"]), receive, Held(self.handlers.backlog))
         path, method = scope["path"], scope["method"]
-        given = headers.get(b"x-request-id")
         try:
-            given_id = requests.check_id(given.decode("latin-1")) if given else None
-            request_id = given_id or requests.check_id(None)
-            route = self._posts.get(path)
-            if route is not None and method == "POST":
-                exchange = Exchange(route[0], headers, request_id, given_id, time.perf_counter(), time.time(), receive)
-                await self._exchange(exchange, route[1], send)
-                return
-            if method not in ("GET", "HEAD") or route is not None:
-                raise self._refusal(method, path)
-            self._check_get(path)
+            given = exchange.headers.get(b"x-request-id")
+            exchange.given_id = requests.check_id(given.decode("latin-1")) if given else None
+            exchange.request_id = exchange.given_id or exchange.request_id
+            exchange.traceparent = read_traceparent(exchange.headers)
+            handler = self._find(exchange, method, path)
         except ServingError as error:
-            await self._send_error(send, error, requests.check_id(None))
+            self.models.count_other(error.status)
+            await self._send_error(send, error, exchange)
             return
-        await self._app(scope, receive, self._with_headers(send, request_id))
-
-    async def _exchange(self, exchange: Exchange, handle: Callable[[Exchange], Awaitable[Result]], send: Send) -> None:
-        with self._model.metrics.in_flight.track_inprogress():
-            status = 200
-            try:
-                body, headers = await handle(exchange)
-                await self._send(send, 200, body, headers, exchange.request_id)
-            except ServingError as error:
-                status = error.status
-                if status >= 500:  # noqa: PLR2004
-                    logger.warning("%s: %s", exchange.request_id, error)
-                await self._send_error(send, error, exchange.request_id)
-            except ClientGoneError:
-                status = CLIENT_GONE
-            except Exception:  # the process's edge: an exception that reaches uvicorn drops the connection
-                status = 500
-                logger.exception("%s: the prediction failed", exchange.request_id)
-                failure = ServingError("the prediction failed inside the server; its log says why")
-                await self._send_error(send, failure, exchange.request_id)
-        self._model.metrics.request(exchange.protocol, status, time.perf_counter() - exchange.started)
-
-    async def _predict(self, exchange: Exchange) -> Result:
-        if not self._model.ready:
-            raise UnavailableError(f"model {self._model.name!r} is being loaded; try again in some seconds")
-        body = await read_body(exchange.receive, exchange.headers, self._limits.body_bytes, self._limits.body_seconds)
-        if len(body) > BODY_ON_LOOP:
-            query = await asyncio.get_running_loop().run_in_executor(None, self._read, exchange, body)
+        if handler is None:
+            await self._app(scope, receive, self._with_headers(send, exchange))
         else:
-            query = self._read(exchange, body)
-        query.started, query.received = exchange.started, exchange.received
-        exchange.request_id = query.request_id
-        answer, _ = await self._infer(self._model.name, query)
-        if exchange.protocol == "v1":
-            return requests.write_v1(answer), JSON
-        content, json_length = requests.write_v2(answer, self._model.name, self._model.version)
-        if json_length is None:
-            return content, JSON
-        length = (b"inference-header-content-length", str(json_length).encode())
-        return content, [(b"content-type", b"application/octet-stream"), length]
+            await self._exchange(exchange, handler, send)
 
-    def _read(self, exchange: Exchange, body: bytes) -> Query:
-        schema, rows = self._model.schema, self._limits.rows
-        if exchange.protocol == "v1":
-            return requests.read_v1(body, schema, exchange.request_id, rows)
-        given = exchange.headers.get(b"inference-header-content-length")
-        if given is not None and not given.isdigit():
-            raise RequestInvalidError("Inference-Header-Content-Length must be the number of bytes of the JSON part")
-        return requests.read_v2(body, None if given is None else int(given), schema, exchange.given_id, rows)
+    def _find(self, exchange: Exchange, method: str, path: str) -> Handler | None:
+        """Finds who answers; None where that is kserve's application.
 
-    async def _take_feedback(self, exchange: Exchange) -> Result:
-        body = await read_body(exchange.receive, exchange.headers, self._limits.body_bytes, self._limits.body_seconds)
-        feedback = requests.read_feedback(body, self._model.package.manifest.task)
-        if self._feedback is None:
-            raise NotServedError("this server keeps no feedback; start it with --predictions")
-        if not self._feedback.offer(feedback):
-            raise UnavailableError("the feedback log has no room now; send the outcome again in some seconds")
-        self._model.metrics.feedback(feedback["outcome"])
-        return b'{"status":"accepted"}', JSON
+        Raises:
+            ServingError: Nobody does, or a model is asked whether it is ready and is not.
+        """
+        route = self.routes.get(path)
+        if route is not None:
+            if method != "POST":
+                raise MethodRefusedError(f"{path} takes POST, not {method}")
+            exchange.protocol, exchange.model = route.protocol, route.model
+            return route.handler
+        if method == "POST":
+            exchange.protocol, found = "repository", self._repository.find(path)
+            if found is not None:
+                return found
+        if method not in ("GET", "HEAD"):
+            raise self._refusal(method, path)
+        return self._find_get(exchange, path)
 
-    def _check_get(self, path: str) -> None:
+    async def _exchange(self, exchange: Exchange, handle: Handler, send: Send) -> None:
+        metrics = exchange.model.metrics if exchange.model is not None else None
+        status = 200
+        if metrics is not None:
+            metrics.in_flight += 1
+            if self.traces is not None:
+                exchange.trace = self.traces.begin(exchange.traceparent)
+                exchange.traceparent = exchange.trace.traceparent
+        try:
+            body, headers = await handle(exchange)
+            await self._send(send, 200, body, headers, exchange)
+        except ServingError as error:
+            status = error.status
+            if status >= 500:  # noqa: PLR2004
+                logger.warning("%s: %s", exchange.request_id, error)
+            await self._send_error(send, error, exchange)
+        except ClientGoneError:
+            status = CLIENT_GONE
+        except Exception:  # the process's edge: an exception that reaches uvicorn drops the connection
+            status = 500
+            logger.exception("%s: the request failed", exchange.request_id)
+            await self._send_error(send, ServingError("it failed inside the server; its log says why"), exchange)
+        finally:
+            exchange.held.release()
+            if metrics is not None:
+                metrics.in_flight -= 1
+        self._count(exchange, status)
+
+    def _count(self, exchange: Exchange, status: int) -> None:
+        if exchange.model is None:
+            self.models.count_other(status)
+            return
+        finished = time.perf_counter()
+        exchange.model.metrics.request(exchange.protocol, status, finished - exchange.started)
+        if exchange.trace is not None:
+            exchange.trace.finish(exchange.model, exchange.protocol, status, exchange.query, exchange.started, finished)
+
+    def _find_get(self, exchange: Exchange, path: str) -> Handler | None:
+        if path == "/v2/health/ready":
+            self.check_ready(self.models.served)
+            return _tell_ready
         parts = path.split("/")
-        if path in self._readiness:
-            self._check_ready()
-        elif parts[1:3] in (["v1", "models"], ["v2", "models"]) and parts[3:4] not in ([], [self._model.name]):
-            raise NotServedError(f"no model {parts[3][:80]!r}; here is {self._model.name!r}")
+        if parts[1:3] not in (["v1", "models"], ["v2", "models"]) or len(parts) == 3:  # noqa: PLR2004
+            return None
+        model = self.models.find(parts[3])
+        rest = parts[4:]
+        if parts[1] == "v2" and rest[:1] == ["versions"] and len(rest) > 1:
+            self.models.check_version(model, rest[1])
+            rest = rest[2:]
+        exchange.named = model
+        if parts[1] == "v2" and not rest:
+            return self._repository.describe
+        if (parts[1] == "v1" and not rest) or rest == ["ready"]:
+            self.check_ready([model])
+            return _tell_ready
+        return None
 
-    def _check_ready(self) -> None:
+    def check_ready(self, models: "list[FairleadModel]") -> None:
+        """Checks that all of the models answer.
+
+        Raises:
+            UnavailableError: One does not, or the server is stopping.
+        """
+        for model in models:
+            if self.draining:
+                raise UnavailableError(f"the server of model {model.name!r} is stopping")
+            if not model.ready:
+                raise UnavailableError(f"model {model.name!r} is being loaded")
         if self.draining:
-            raise UnavailableError(f"the server of model {self._model.name!r} is stopping")
-        if not self._model.ready:
-            raise UnavailableError(f"model {self._model.name!r} is being loaded")
+            raise UnavailableError("the server is stopping")
 
     def _refusal(self, method: str, path: str) -> ServingError:
-        if path in self._posts:
-            return MethodRefusedError(f"{path} takes POST, not {method}")
-        if path in self._readiness:
-            return MethodRefusedError(f"{path} takes GET, not {method}")
-        return NotServedError(f"nothing at {method} {path[:200]}; this server has POST {', POST '.join(self._posts)}")
+        if path == "/v2/health/ready" or path.endswith("/ready"):
+            return MethodRefusedError(f"{path[:200]} takes GET, not {method}")
+        parts = path.split("/")
+        if parts[1:3] in (["v1", "models"], ["v2", "models"]) and len(parts) > 3:  # noqa: PLR2004
+            self.models.find(parts[3].partition(":")[0])  # raises where there is no such model
+        some = sorted(self.routes)[:12]
+        return NotServedError(f"nothing at {method} {path[:200]}; this server has POST {', POST '.join(some)}")
 
-    async def _send_error(self, send: Send, error: ServingError, request_id: str) -> None:
+    async def _send_error(self, send: Send, error: ServingError, exchange: Exchange) -> None:
         headers = [*JSON, (b"retry-after", b"1")] if error.status == 503 else JSON  # noqa: PLR2004
         if error.status in (408, 413):  # what is left of the body is not read
             headers = [*headers, (b"connection", b"close")]
-        await self._send(send, error.status, orjson.dumps({"error": str(error)}), headers, request_id)
+        await self._send(send, error.status, orjson.dumps({"error": str(error)}), headers, exchange)
 
-    async def _send(self, send: Send, status: int, body: bytes, headers: Headers, request_id: str) -> None:
-        own = [*headers, (b"content-length", str(len(body)).encode()), *self._own_headers(request_id)]
+    async def _send(self, send: Send, status: int, body: bytes, headers: Headers, exchange: Exchange) -> None:
+        own = [*headers, (b"content-length", str(len(body)).encode()), *self._own_headers(exchange)]
         await send({"type": "http.response.start", "status": status, "headers": own})
         await send({"type": "http.response.body", "body": body})
 
-    def _own_headers(self, request_id: str) -> Headers:
-        headers = [self._digest, (b"x-request-id", request_id.encode())]
+    def _own_headers(self, exchange: Exchange) -> Headers:
+        model = exchange.model or exchange.named or self.models.only
+        digest = model.package.digest.encode() if model is not None else NONE
+        headers = [(b"x-fairlead-digest", digest), (b"x-request-id", (exchange.request_id or "none").encode())]
+        if exchange.traceparent:
+            headers.append((b"traceparent", exchange.traceparent.encode()))
         return [*headers, (b"connection", b"close")] if self.draining else headers
 
-    def _with_headers(self, send: Send, request_id: str) -> Send:
-        async def sender(message: Message) -> None:
+    def _with_headers(self, send: Send, exchange: Exchange) -> Send:
+        async def sender(message: "dict[str, object]") -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._own_headers(request_id)]
+                message["headers"] = [*message.get("headers", ()), *self._own_headers(exchange)]  # type: ignore[misc]
             await send(message)
 
-        return sender
+        return sender  # type: ignore[return-value] # a dict is a mutable mapping
+
+
+async def _tell_ready(exchange: Exchange) -> Result:
+    name = {} if exchange.named is None else {"name": exchange.named.name}
+    return orjson.dumps({**name, "ready": True}), JSON

@@ -1,33 +1,31 @@
 """The served model, as kserve knows it: `preprocess` makes inputs, `predict` runs ONNX, `postprocess` logs and decides.
 
-Small queries of tables are predicted on the event loop, where they take some tens of microseconds; large ones, images,
-and all reading of features, go to threads, so that health checks are always answered.
+What takes some tens of microseconds runs on the event loop, without a task or a future (`answer_now`); the rest queues
+for threads (`__call__`), so that health checks are always answered.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 from kserve.model import Model
 
 from fairlead_serving.answers import Answers
 from fairlead_serving.batching import QueryGatherer
-from fairlead_serving.errors import PredictionInvalidError, RequestInvalidError, UnavailableError
+from fairlead_serving.errors import DeadlinePassedError, RequestInvalidError, UnavailableError
 from fairlead_serving.fields import Schema
 from fairlead_serving.metrics import ServingMetrics, short
-from fairlead_serving.package import InputInvalidError, ModelInput, ModelPackage
+from fairlead_serving.package import ModelPackage
 from fairlead_serving.pictures import remember
 from fairlead_serving.prediction_log import JsonLinesLog
 from fairlead_serving.query import Answer, Inputs, Query, Scored
+from fairlead_serving.runner import Runner, workers
 from fairlead_serving.transformer import FeatureTransformer
 
 T = TypeVar("T")
-ROWS_ON_LOOP = 64
 ROWS_AT_ONCE = 256
 logger = logging.getLogger(__name__)
 
@@ -38,27 +36,34 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
     Args:
         name: The name under which it is served.
         package: The package.
-        metrics: The server's metrics.
+        metrics: The model's metrics.
         log: The prediction log, or None.
+        feedback: The feedback log, or None.
 
     Attributes:
         schema: The fields that requests must hold.
         ready: Whether it can predict; False until `finish_loading`.
+        prompt_rows: Up to so many rows `answer_now` may answer; 0 where it may not.
+        digest_header: The package's digest as the value of a header.
     """
 
-    def __init__(self, name: str, package: ModelPackage, metrics: ServingMetrics, log: JsonLinesLog | None) -> None:
+    def __init__(
+        self, name: str, package: ModelPackage, metrics: ServingMetrics, log: JsonLinesLog | None,
+        feedback: JsonLinesLog | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(name)
-        self.package, self.metrics, self.log = package, metrics, log
-        self.version = short(package.digest)
+        self.package, self.metrics, self.log, self.feedback = package, metrics, log, feedback
+        self.version, self.prompt_rows = short(package.digest), 0
+        self.digest_header = package.digest.encode()
         self.schema, self.answers = Schema.of_inputs(package.manifest), Answers(package.manifest)
         self._images = [item.name for item in package.manifest.images]
-        self._rows_on_loop = 0 if self._images else ROWS_ON_LOOP
-        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="predict")
+        self._executor = workers()
         self._transformer: FeatureTransformer | None = None
-        self._gatherer: QueryGatherer | None = None
+        self._gatherer: QueryGatherer[Query, Inputs] | None = None
+        self._runner: Runner | None = None
 
     def finish_loading(self, transformer: FeatureTransformer | None) -> None:
-        """Loads the ONNX session, predicts once, and becomes ready.
+        """Loads the ONNX session, times it, and becomes ready.
 
         Args:
             transformer: What turns requests into inputs, or None where requests hold the inputs.
@@ -70,8 +75,12 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         if transformer is not None:
             self._transformer, self.schema = transformer, transformer.schema
             self._gatherer = QueryGatherer(transformer.transform, self._executor, ROWS_AT_ONCE)
-        self._run(Inputs({item.name: _anything(item) for item in self.package.manifest.inputs}, 1))
-        self.ready = True
+        self._runner = Runner(self.package, self.answers, self._executor, self.metrics.batches)
+        plan = self._runner.plan
+        logger.info("model %s runs in mode %s", self.name, plan)
+        self.metrics.running, self.metrics.waiting = (plan.mode, str(plan.rows)), self._count_waiting
+        self.prompt_rows = 0 if transformer is not None else self._runner.rows_on_loop
+        self.ready, self.metrics.ready = True, 1
 
     def load(self) -> bool:
         """Says whether it is loaded; `finish_loading` does the work, once."""
@@ -80,45 +89,91 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
     def start(self) -> None:
         """Leaves `ready` alone, which kserve's own `start` sets to True whatever the truth is."""
 
+    def stop(self) -> None:
+        """Stops being ready; what is in flight is finished by its own references to the threads."""
+        self.ready, self.metrics.ready, self.prompt_rows = False, 0, 0
+
+    def close(self) -> None:
+        """Ends the threads, takes the metrics away and closes the logs, once nothing is in flight."""
+        self._executor.shutdown(wait=False)
+        self.metrics.retire()
+        for log in (self.log, self.feedback):
+            if log is not None:
+                log.close()
+
+    def answer_now(self, query: Query) -> Answer:
+        """Answers at once, for a query of at most `prompt_rows` rows.
+
+        Raises:
+            ServingError: The query does not fit, or the model is broken.
+        """
+        self._check_outputs(query)
+        query.featured = query.decoded
+        outputs = self._running().run(inputs := Inputs(query.columns, query.rows))
+        query.predicted = time.perf_counter()
+        return self._finish(Scored(query, inputs, outputs, query.predicted - query.started))
+
+    async def __call__(self, body: Query, headers: Any = None, verb: Any = None) -> tuple[Answer, dict[str, str]]:  # noqa: ARG002
+        """Answers a query, which may queue for a thread; kserve's data plane calls this.
+
+        Raises:
+            ServingError: The query does not fit, what it needs is not available, or the model is broken.
+        """
+        scored = await self.predict(await self.preprocess(body))
+        return await self.postprocess(scored), {}
+
     async def preprocess(self, payload: Query, headers: Any = None) -> Scored:  # noqa: ARG002 - kserve's signature
         """Makes the inputs of a query.
 
         Raises:
             UnavailableError: The model is not loaded.
+            RequestInvalidError: The query asks for an output that there is not.
         """
         if not self.ready:
             raise UnavailableError(f"model {self.name!r} is being loaded; try again in some seconds")
         self._check_outputs(payload)
-        return Scored(payload, await self._inputs(payload), {})
+        scored = Scored(payload, await self._inputs(payload), {})
+        payload.featured = time.perf_counter()
+        return scored
 
     async def predict(self, payload: Scored, headers: Any = None, response_headers: Any = None) -> Scored:  # noqa: ARG002
         """Runs the model on the inputs."""
-        if payload.inputs.rows <= self._rows_on_loop:
-            payload.outputs = self._run(payload.inputs)
+        runner, deadline = self._running(), payload.query.deadline
+        if deadline is not None and deadline <= time.perf_counter():
+            raise DeadlinePassedError("the deadline passed before the model could be asked")
+        if payload.inputs.rows <= runner.rows_on_loop:
+            payload.outputs = runner.run(payload.inputs)
         else:
-            payload.outputs = await self._in_thread(partial(self._run_in_parts, payload.inputs))
-        payload.seconds = time.perf_counter() - payload.query.started
+            payload.outputs = await runner.submit(payload.inputs, deadline)
+        payload.query.predicted = time.perf_counter()
+        payload.seconds = payload.query.predicted - payload.query.started
         return payload
 
     async def postprocess(self, result: Scored, headers: Any = None, response_headers: Any = None) -> Answer:  # noqa: ARG002
         """Logs and counts the prediction, and adds the decision."""
-        outputs = self.answers.decide(result.outputs)
-        if result.inputs.rows <= self._rows_on_loop:
-            self._record(result, outputs)
-        else:
-            await self._in_thread(partial(self._record, result, outputs))
-        wanted = result.query.wanted
-        return Answer(result.query, outputs if wanted is None else {name: outputs[name] for name in wanted})
+        if self._images and self.log is not None:
+            await self._in_thread(partial(self._digest_images, result))
+        return self._finish(result)
 
-    def _record(self, result: Scored, outputs: Mapping[str, np.ndarray]) -> None:
-        """Logs and counts a prediction. Of images the log gets digests: they would fill its queue and the disk."""
+    def _finish(self, scored: Scored) -> Answer:
+        query, outputs = scored.query, self.answers.decide(scored.outputs)
+        scored.outputs = outputs
+        scored.outputs = outputs
         if self.log is not None:
-            if self._images:
-                digests = {name: remember(result.inputs.columns[name]) for name in self._images}
-                result.inputs.columns = {**result.inputs.columns, **digests}
-            self.log.offer(result, result.inputs.rows)
+            self.log.offer(scored, scored.inputs.rows)
         classes = outputs[self.package.manifest.label].tolist() if self.package.manifest.classes else ()
-        self.metrics.predictions(self.answers.observed(outputs).tolist(), classes)
+        self.metrics.predictions(self.answers.observed(outputs), classes)
+        stages = self.metrics.stages
+        stages["preprocess"].observe(query.featured - query.decoded)
+        stages["predict"].observe(query.predicted - query.featured)
+        stages["postprocess"].observe(time.perf_counter() - query.predicted)
+        wanted = query.wanted
+        return Answer(query, outputs if wanted is None else {name: outputs[name] for name in wanted})
+
+    def _digest_images(self, result: Scored) -> None:
+        """Of images the log gets digests: they would fill its queue and the disk."""
+        digests = {name: remember(result.inputs.columns[name]) for name in self._images}
+        result.inputs.columns = {**result.inputs.columns, **digests}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The fields of a request, as V2 model metadata."""
@@ -132,42 +187,26 @@ class FairleadModel(Model):  # type: ignore[misc] # kserve is untyped
         if self._gatherer is None or self._transformer is None:
             return Inputs(query.columns, query.rows)
         if query.rows <= ROWS_AT_ONCE:
-            return await self._gatherer.submit(query)
+            return await self._gatherer.submit(query, query.deadline)
         return await self._in_thread(partial(_transform_in_parts, self._transformer, query))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
-    def _run_in_parts(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        starts = range(0, inputs.rows, ROWS_AT_ONCE)
-        parts = [self._run(inputs.slice(start, min(start + ROWS_AT_ONCE, inputs.rows))) for start in starts]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def _running(self) -> Runner:
+        if self._runner is None:
+            raise UnavailableError(f"model {self.name!r} is being loaded; try again in some seconds")
+        return self._runner
 
-    def _run(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        try:
-            outputs = self.package.predict(inputs.columns)
-        except InputInvalidError as error:
-            raise RequestInvalidError(str(error)) from None
-        for name, values in outputs.items():
-            if values.shape != self.answers.shape(inputs.rows) or not np.isfinite(values).all():
-                raise PredictionInvalidError(
-                    f"the model answered {name} of shape {list(values.shape)} with {int((~np.isfinite(values)).sum())} "
-                    f"values that are no number, for {inputs.rows} rows; this model is broken"
-                )
-        return outputs
+    def _count_waiting(self) -> int:
+        features = len(self._gatherer) if self._gatherer is not None else 0
+        return features + (self._runner.waiting if self._runner is not None else 0)
 
     def _check_outputs(self, query: Query) -> None:
         for name in query.wanted or ():
             if name not in self.answers.names:
                 known = ", ".join(self.answers.names)
                 raise RequestInvalidError(f"there is no output {name[:80]!r}; the model has {known}")
-
-
-def _anything(item: ModelInput) -> Any:
-    """A column of one row that any model takes; one of another kind than ours may not know missing numbers."""
-    if item.kind == "image":
-        return np.zeros((1, *item.shape), np.uint8)
-    return [0.0] if item.kind == "numeric" else [None]
 
 
 def _transform_in_parts(transformer: FeatureTransformer, query: Query) -> Inputs:
@@ -188,4 +227,7 @@ def _concatenate(parts: list[Inputs]) -> Inputs:
     columns = {name: [value for part in parts for value in part.columns[name]] for name in parts[0].columns}
     stale = [row for part in parts for row in (part.stale or [[]] * part.rows)]
     as_of = [moment for part in parts for moment in (part.as_of or ())]
-    return Inputs(columns, sum(part.rows for part in parts), as_of, stale if any(stale) else None)
+    views = parts[0].times or {}
+    times = {view: [moment for part in parts for moment in (part.times or {})[view]] for view in views}
+    rows = sum(part.rows for part in parts)
+    return Inputs(columns, rows, as_of, stale if any(stale) else None, times or None, parts[0].views)

@@ -15,6 +15,7 @@ import numpy as np
 from fairlead_serving.identity import PackageInvalidError, package_digest
 from fairlead_serving.images import read_images
 from fairlead_serving.inputs import InputInvalidError
+from fairlead_serving.query import Matrix
 
 __all__ = ["InputInvalidError", "Manifest", "ModelInput", "ModelPackage", "PackageInvalidError", "package_digest"]
 
@@ -81,6 +82,7 @@ class Manifest:
         classes: Of a multiclass model: the K values of the label, in the order of the probabilities.
         request: How a request becomes inputs (fields, prediction_time, derive, feature_service, freshness), or None
             where a request holds the inputs themselves.
+        checks: What is declared of the values in requests, by field; see `fairlead_serving.checks`.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Manifest:
     outputs: tuple[str, ...] = ("probability",)
     classes: tuple[str, ...] = ()
     request: Mapping[str, Any] | None = None
+    checks: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def numeric(self) -> tuple[ModelInput, ...]:
@@ -110,10 +113,11 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """The content of package.json."""
         inputs = [i.to_json() for i in self.inputs]
-        classes = {"classes": list(self.classes)} if self.classes else {}
+        optional: dict[str, Any] = {"classes": list(self.classes)} if self.classes else {}
+        optional |= {"checks": dict(self.checks)} if self.checks else {}
         return {
             "format": FORMAT, "name": self.name, "task": self.task, "label": self.label, "inputs": inputs,
-            "threshold": self.threshold, "outputs": list(self.outputs), **classes, "request": self.request,
+            "threshold": self.threshold, "outputs": list(self.outputs), **optional, "request": self.request,
         }  # fmt: skip
 
     @classmethod
@@ -131,6 +135,7 @@ class Manifest:
                 inputs=tuple(ModelInput.from_json(i) for i in content["inputs"]),
                 threshold=float(content["threshold"]), outputs=tuple(content["outputs"]),
                 classes=tuple(content.get("classes", ())), request=content["request"],
+                checks=dict(content.get("checks", {})),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise PackageInvalidError(f"{MANIFEST} lacks or garbles {error}; export the model again") from None
@@ -211,6 +216,8 @@ class ModelPackage:
         Raises:
             InputInvalidError: A column is absent, of another length, holds what is no number, or no such image.
         """
+        if isinstance(columns, Matrix):
+            return {"numeric": columns.array}
         absent = [i.name for i in self.manifest.inputs if i.name not in columns]
         if absent:
             raise InputInvalidError(f"missing inputs: {', '.join(absent)}; the model takes {self._names()}")

@@ -1,19 +1,21 @@
 """Requests and answers as they are written: V1 and V2 over REST, and feedback.
 
-V1  {"instances": [{field: value, …}, …]}; of a model of one image also {"instances": [{"b64": "…"}, …]}
+V1  {"instances": [{field: value, …}, …]}; of a model of one image also {"instances": [{"b64": "…"}, …]}; of a model of
+    nothing but numbers also {"instances": [[…], …]}, in the order of its inputs
 V2  {"inputs": [{"name", "shape", "datatype", "data"}, …], "outputs"?, "id"?, "parameters"?}, where `data` may instead
     follow the JSON as raw bytes (`binary_data_size`, header Inference-Header-Content-Length)
 feedback  {"request_id": …, "row": 0, "outcome": 0 or 1, or the class, or the number}
 """
 
+import itertools
+import os
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from fairlead_serving import tensors
+from fairlead_serving import matrix, tensors
 from fairlead_serving.errors import RequestInvalidError
 from fairlead_serving.fields import INT64, LARGEST, LONGEST_TEXT, Schema, shorten
 from fairlead_serving.query import Answer, Query
@@ -25,13 +27,13 @@ V2_KEYS = frozenset({"id", "inputs", "outputs", "parameters", "model_name", "mod
 FEEDBACK_KEYS = frozenset({"request_id", "row", "outcome"})
 
 
-def read_json(body: bytes | memoryview, keys: frozenset[str], required: str) -> dict[str, Any]:
+def read_json(body: bytes | memoryview, keys: frozenset[str], required: str = "") -> dict[str, Any]:
     """Reads a body that must be a JSON object.
 
     Args:
         body: The body.
         keys: The keys that the object may have.
-        required: The one that it must have.
+        required: The one that it must have; none where empty.
 
     Returns:
         The object.
@@ -46,9 +48,9 @@ def read_json(body: bytes | memoryview, keys: frozenset[str], required: str) -> 
             f"the body is no valid JSON: {error}; NaN and Infinity are no JSON: send null for an unknown value"
         ) from None
     if type(content) is not dict:
-        raise RequestInvalidError(f"the body is {shorten(content)}; send an object with {required!r}")
+        raise RequestInvalidError(f"the body is {shorten(content)}; send an object with {required or min(keys)!r}")
     unknown = content.keys() - keys
-    if unknown or required not in content:
+    if unknown or (required and required not in content):
         what = f"has the unknown key {shorten(min(unknown))}" if unknown else f"lacks {required!r}"
         raise RequestInvalidError(f"the body {what}; its keys are {', '.join(sorted(keys))}")
     return content
@@ -61,12 +63,20 @@ def check_id(value: Any) -> str:
         RequestInvalidError: It is too long or has characters other than printable ASCII.
     """
     if value is None or value == "":
-        return uuid.uuid4().hex
+        return make_id()
     if type(value) is str and len(value) <= LONGEST_ID and value.isascii() and value.isprintable():
         return value
     raise RequestInvalidError(
         f"the request's id is {shorten(value)}; send at most {LONGEST_ID} printable ASCII letters"
     )
+
+
+_PROCESS, _NUMBERS = os.urandom(8).hex(), itertools.count()
+
+
+def make_id() -> str:
+    """Makes an id, 32 hexadecimal digits: 64 random bits of this process, and a number (a UUID would take 5 µs)."""
+    return f"{_PROCESS}{next(_NUMBERS):016x}"
 
 
 def read_v1(body: bytes, schema: Schema, request_id: str, maximum_rows: int) -> Query:
@@ -80,6 +90,8 @@ def read_v1(body: bytes, schema: Schema, request_id: str, maximum_rows: int) -> 
     if type(instances) is not list:
         raise RequestInvalidError(f"'instances' is {shorten(instances)}; send an array of objects, one per row")
     rows = tensors.check_rows(len(instances), maximum_rows)
+    if schema.matrix and type(instances[0]) is list:
+        return Query("v1", request_id, matrix.read_instances(instances, schema), rows)
     if schema.only_image:
         instances = [_named(instance, schema.only_image) for instance in instances]
     for row, instance in enumerate(instances):

@@ -1,25 +1,20 @@
 """kserve's model server, made lean and honest.
 
 Beside kserve.ModelServer: uvloop; no access log and no timing middleware; the given address instead of 0.0.0.0; the
-port is taken before anything is loaded, so that a second server fails at once; the model loads while liveness is
-already answered; SIGTERM drains.
+port is taken before anything is loaded, so that a second server fails at once; models load while liveness is already
+answered; SIGTERM drains.
 """
 
 import asyncio
 import gc
 import logging
 import os
-import signal
-import socket
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, FastAPI
-from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
 from kserve.model_server import ModelServer
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
@@ -27,17 +22,21 @@ from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from prometheus_client import REGISTRY
 
 from fairlead_serving.answers import prediction_buckets
-from fairlead_serving.errors import ServingError, StartupError
+from fairlead_serving.errors import StartupError
+from fairlead_serving.explainer import Explainer
+from fairlead_serving.families import Families
 from fairlead_serving.gate import Gate, Limits
 from fairlead_serving.grpc_service import FairleadServicer, start_grpc
-from fairlead_serving.metrics import ServingMetrics, short
+from fairlead_serving.listening import LeanRESTServer, bind
+from fairlead_serving.logs import Logs
+from fairlead_serving.metrics import ServingMetrics
 from fairlead_serving.model import FairleadModel
+from fairlead_serving.models import Models, ModelSource
 from fairlead_serving.online_store import OnlineStore
 from fairlead_serving.package import ModelPackage
-from fairlead_serving.prediction_log import JsonLinesLog, feedback_lines, prediction_lines, prepare_folder
+from fairlead_serving.tracing import Traces
 from fairlead_serving.transformer import FeatureTransformer
 
-QUIET_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -46,116 +45,62 @@ class Options:
     """How a server runs.
 
     Attributes:
-        name: The name under which the model is served.
-        package: The model package's folder.
-        digest: The digest that the package must have.
+        models: What is served from the start.
         port: The REST port; 0 for a free one.
         host: The address to listen on.
         grpc_port: The gRPC port, or None for none.
+        repository: The folder of packages that clients may load and unload, or None.
         features: The folder with feature_store.yaml, or None.
-        predictions: The folder of the logs, or None for none.
+        predictions: The folder of the logs, or s3://BUCKET/PREFIX, or None for none.
+        journals: The local folder of their journals where they go to S3.
+        keep_days: For how many days predictions are kept; 0 for ever.
         drain_seconds: How long requests are still accepted after SIGTERM while they keep coming.
         grace_seconds: How long requests in flight may take after that.
         limits: What a request may cost.
     """
 
-    name: str
-    package: Path
-    digest: str
+    models: tuple[ModelSource, ...]
     port: int
     host: str = "127.0.0.1"
     grpc_port: int | None = None
+    repository: Path | None = None
     features: Path | None = None
-    predictions: Path | None = None
+    predictions: str | None = None
+    journals: Path | None = None
+    keep_days: int = 0
     drain_seconds: float = 2.0
     grace_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that stops politely.
-
-    At SIGTERM or SIGINT the server stops being ready and closes each connection with its next answer, but goes on
-    accepting: a client that was about to write on a kept connection, or a proxy that has not noticed yet, still gets
-    its answer. When no request has come for 0.5 seconds, or after `drain_seconds`, it stops listening and finishes what
-    is in flight. A second signal skips the waiting. The exit status is 0, because stopping was asked for.
-    """
-
-    def __init__(self, config: uvicorn.Config, gate: Gate, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._gate, self._drain_seconds = gate, drain_seconds
-        self._loop = asyncio.get_running_loop()
-        self._drain: asyncio.Task[None] | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Starts to drain; a second signal stops at once."""
-        if self._gate.draining:
-            self.should_exit = True
-        self._loop.call_soon_threadsafe(self._start_draining, sig)
-
-    def _start_draining(self, sig: int) -> None:
-        if self._drain is None:
-            logger.info("%s: draining", signal.Signals(sig).name)
-            self._gate.draining = True
-            self._drain = asyncio.create_task(self._stop_when_quiet())
-
-    async def _stop_when_quiet(self) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        while loop.time() - begun < self._drain_seconds:
-            await asyncio.sleep(0.05)
-            if loop.time() - max(begun, self._gate.last_arrival) >= QUIET_SECONDS:
-                break
-        self.should_exit = True
-
-
-class LeanRESTServer(RESTServer):  # type: ignore[misc] # kserve is untyped
-    """kserve's REST server behind the gate, on a socket that is already bound."""
-
-    def __init__(self, data_plane: Any, extension: Any, gate: Gate, bound: socket.socket, options: Options) -> None:
-        super().__init__(FASTAPI_APP_IMPORT_STRING, data_plane, extension, options.port)
-        self._bound = bound
-        self.config = uvicorn.Config(
-            gate, host=options.host, port=options.port, log_config=None, access_log=False, lifespan="off",
-            timeout_keep_alive=75, timeout_graceful_shutdown=int(options.grace_seconds), server_header=False,
-            date_header=False, h11_max_incomplete_event_size=65536,
-        )  # fmt: skip
-        self._server = DrainingServer(self.config, gate, options.drain_seconds)
-
-    async def start(self) -> None:
-        """Serves until it is told to stop."""
-        await self._server.serve(sockets=[self._bound])
-
-    def stop(self) -> None:
-        """Stops without draining, because the model cannot be loaded."""
-        self._server.should_exit = True
-
-
 class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
-    """Serves one package until SIGTERM.
+    """Serves packages until SIGTERM.
 
     Args:
         options: How it runs.
 
     Raises:
+        PackageInvalidError: A package has another digest or is damaged.
         StartupError: The port is in use or the logs' folder cannot be written.
     """
 
-    def __init__(self, options: Options, package: ModelPackage) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self._bound = bind(options.host, options.port)
+        self._families = Families.of(REGISTRY)
+        self._models = Models(self._make, self._finish, self._families, options.repository)
         super().__init__(
             http_port=self._bound.getsockname()[1], enable_grpc=options.grpc_port is not None,
             grpc_port=options.grpc_port or 0, grace_period=int(options.grace_seconds), enable_latency_logging=False,
+            registered_models=self._models,
         )  # fmt: skip
-        buckets = prediction_buckets(package)
-        self._metrics = ServingMetrics(REGISTRY, options.name, package.digest, buckets, package.manifest.classes)
-        self._logs = open_logs(options, package.digest, self._metrics)
-        self._model = FairleadModel(options.name, package, self._metrics, self._logs.get("predictions"))
-        self.register_model(self._model)
-        self._gate = Gate(
-            self._kserve_app(), self.dataplane.infer, self._model, self._logs.get("feedback"), options.limits
-        )
+        self._logs = open_logs(options, self._families)
+        for source in options.models:
+            self._models.open(source)
+        self._traces = Traces.from_environment(self._families)
+        self._gate = Gate(self._kserve_app(), self._models, options.limits, self._traces)
+        self._explainer = Explainer()
+        self._gate.handlers.explainer = self._explainer
         self._failure: StartupError | None = None
         self._loader: threading.Thread | None = None
 
@@ -163,7 +108,7 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
         """Serves until SIGTERM.
 
         Raises:
-            StartupError: The model or its features cannot be loaded, or the gRPC port is in use.
+            StartupError: A model or its features cannot be loaded, or the gRPC port is in use.
         """
         import uvloop
 
@@ -171,8 +116,7 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
         finally:
-            for log in self._logs.values():
-                log.close()
+            self._close()
         if self._failure is not None:
             raise self._failure
         if self._loader is not None and self._loader.is_alive():
@@ -180,20 +124,25 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
             os._exit(0)  # the interpreter must not be taken down under a thread that is importing C extensions
 
     async def _serve(self) -> None:
-        rest = LeanRESTServer(self.dataplane, self.model_repository_extension, self._gate, self._bound, self.options)
+        options = self.options
+        rest = LeanRESTServer(
+            self.dataplane, self.model_repository_extension, self._gate, self._bound, options.drain_seconds,
+            options.grace_seconds,
+        )  # fmt: skip
         grpc_server = await self._start_grpc()
-        host, port = self._bound.getsockname()[:2]
-        logger.info("model %s, %s, on http://%s:%d", self.options.name, self._model.package.digest, host, port)
+        for model in self._models.served:
+            logger.info("model %s, %s", model.name, model.package.digest)
+        logger.info("listening on http://%s:%d", *self._bound.getsockname()[:2])
         self._load_beside(asyncio.get_running_loop(), rest)
         await rest.start()
         if grpc_server is not None:
-            await grpc_server.stop(self.options.grace_seconds)
+            await grpc_server.stop(options.grace_seconds)
         logger.info("stopped")
 
     async def _start_grpc(self) -> Any:
         if self.options.grpc_port is None:
             return None
-        servicer = FairleadServicer(self.dataplane, self._gate, self._model, self.options.limits)
+        servicer = FairleadServicer(self.dataplane, self._gate)
         return await start_grpc(servicer, self.options.host, self.options.grpc_port, self.options.limits)
 
     def _load_beside(self, loop: asyncio.AbstractEventLoop, rest: LeanRESTServer) -> None:
@@ -201,12 +150,12 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
 
         def load() -> None:
             try:
-                self._model.finish_loading(self._transformer())
-            except (StartupError, ServingError) as error:
-                self._failure = StartupError(str(error))
+                self._models.load_all()
+            except StartupError as error:
+                self._failure = error
             except Exception as error:  # the thread's edge: a server that cannot load must stop, not wait for ever
-                logger.exception("the model cannot be loaded")
-                self._failure = StartupError(f"the model cannot be loaded: {type(error).__name__}: {error}")
+                logger.exception("the models cannot be loaded")
+                self._failure = StartupError(f"the models cannot be loaded: {type(error).__name__}: {error}")
             if self._failure is not None:
                 loop.call_soon_threadsafe(rest.stop)
                 return
@@ -217,8 +166,27 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
         self._loader = threading.Thread(target=load, name="load", daemon=True)
         self._loader.start()
 
-    def _transformer(self) -> FeatureTransformer | None:
-        request, folder = self._model.package.manifest.request, self.options.features
+    def _close(self) -> None:
+        """Writes what waits: logs and traces."""
+        self._explainer.close()
+        for model in self._models.served:
+            model.close()
+        if self._logs is not None:
+            self._logs.close()
+        if self._traces is not None:
+            self._traces.close()
+
+    def _make(self, name: str, package: ModelPackage) -> FairleadModel:
+        metrics = ServingMetrics(REGISTRY, name, package.digest, prediction_buckets(package), package.manifest.classes)
+        logs = self._logs.of(name, package) if self._logs is not None else None
+        predictions, feedback = (logs.predictions, logs.feedback) if logs is not None else (None, None)
+        return FairleadModel(name, package, metrics, predictions, feedback)
+
+    def _finish(self, model: FairleadModel) -> None:
+        model.finish_loading(self._transformer(model))
+
+    def _transformer(self, model: FairleadModel) -> FeatureTransformer | None:
+        request, folder = model.package.manifest.request, self.options.features
         if not request:
             return None
         if request.get("feature_service") and folder is None:
@@ -226,7 +194,7 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
             return None
         service = request.get("feature_service")
         store = OnlineStore(folder, service) if service and folder is not None else None
-        return FeatureTransformer(self._model.package.manifest, store, self._metrics)
+        return FeatureTransformer(model.package.manifest, store, model.metrics)
 
     def _kserve_app(self) -> FastAPI:
         app = FastAPI(title="fairlead", docs_url=None, redoc_url=None, openapi_url=None)
@@ -240,48 +208,15 @@ class FairleadServer(ModelServer):  # type: ignore[misc] # kserve is untyped
         return app
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Takes a port.
+def open_logs(options: Options, families: Families) -> Logs | None:
+    """Opens the prediction and feedback logs, where a place for them is given.
 
     Raises:
-        StartupError: It is in use, or the address is not this machine's.
+        StartupError: The folder cannot be written, or the address or the settings of S3 are wrong.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-        bound.listen(2048)
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise StartupError(
-            f"cannot listen on {host} port {port}: {error}; stop what listens there, or give another --port"
-        ) from None
-    bound.set_inheritable(False)
-    return bound
-
-
-def open_logs(options: Options, digest: str, metrics: ServingMetrics) -> dict[str, JsonLinesLog]:
-    """Opens the prediction and feedback logs, where a folder is given.
-
-    Raises:
-        StartupError: The folder cannot be written.
-    """
-    folder = options.predictions
-    if folder is None:
-        return {}
-    try:
-        prepare_folder(folder)
-    except OSError as error:
-        raise StartupError(f"predictions cannot be written to {folder}: {error}; give another --predictions") from None
-    process = os.getpid()
-    return {
-        "predictions": JsonLinesLog(
-            folder / f"predictions-{short(digest)}-{process}.jsonl", prediction_lines(digest),
-            lambda result, rows: metrics.log_rows("predictions", result, rows),
-        ),
-        "feedback": JsonLinesLog(
-            folder / f"feedback-{process}.jsonl", feedback_lines,
-            lambda result, rows: metrics.log_rows("feedback", result, rows),
-        ),
-    }  # fmt: skip
+    if options.predictions is None:
+        return None
+    return Logs.open(
+        options.predictions, families.count_rows, families.count_journal, journals=options.journals,
+        days=options.keep_days,
+    )  # fmt: skip

@@ -5,14 +5,15 @@ check every length.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fairlead_serving import matrix
 from fairlead_serving.errors import RequestInvalidError, TooLargeError
-from fairlead_serving.fields import NUMBER, Schema, shorten
+from fairlead_serving.fields import FLOATS, INTEGERS, MATRIX, NUMBER, Schema, shorten
 from fairlead_serving.pictures import read_tensor
 
 NUMPY = {
@@ -32,7 +33,7 @@ class Tensor:
     Attributes:
         name: The field's name.
         datatype: The V2 datatype.
-        shape: [N] or [N, 1]; of images also [N, height, width, channels].
+        shape: [N] or [N, 1]; of images also [N, height, width, channels]; of all numeric inputs together [N, F].
         values: N values: a list of JSON values, as nested as it came; of bytes, where they were sent raw; or an array
             read from raw bytes.
     """
@@ -119,11 +120,11 @@ def decode_text(name: str, value: bytes) -> str:
         raise RequestInvalidError(f"input {name!r} holds bytes that are not UTF-8: {shorten(value)}") from None
 
 
-def columns_of(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> tuple[dict[str, Any], int]:
+def columns_of(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> tuple[Mapping[str, Any], int]:
     """Turns the tensors of a request into columns.
 
     Args:
-        tensors: One per field.
+        tensors: One per field; or one of all fields, where they are the model's numeric inputs.
         schema: The fields.
         maximum_rows: More rows are refused.
 
@@ -134,6 +135,8 @@ def columns_of(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> 
         RequestInvalidError: A field is unknown, lacking, given twice, of a wrong datatype, or of another length.
         TooLargeError: There are too many rows.
     """
+    if schema.matrix and len(tensors) == 1 and tensors[0].name == MATRIX:
+        return _matrix_of(tensors[0], schema, maximum_rows)
     names = [tensor.name for tensor in tensors]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -141,6 +144,22 @@ def columns_of(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> 
     schema.check_names(names, "the request's inputs")
     rows = _rows(tensors, schema, maximum_rows)
     return {tensor.name: _column(tensor, schema) for tensor in tensors}, rows
+
+
+def _matrix_of(tensor: Tensor, schema: Schema, maximum_rows: int) -> tuple[Mapping[str, Any], int]:
+    width = len(schema.matrix)
+    if len(tensor.shape) != 2 or tensor.shape[1] != width:  # noqa: PLR2004
+        raise RequestInvalidError(f"input {MATRIX!r} has the shape {list(tensor.shape)}; the model takes [N, {width}]")
+    if tensor.datatype not in FLOATS and tensor.datatype not in INTEGERS:
+        allowed = ", ".join(sorted(FLOATS | INTEGERS))
+        raise RequestInvalidError(f"input {MATRIX!r} has the datatype {tensor.datatype}; allowed are {allowed}")
+    rows = check_rows(tensor.shape[0], maximum_rows)
+    if isinstance(tensor.values, np.ndarray):
+        if tensor.values.size != rows * width:
+            shape = list(tensor.shape)
+            raise RequestInvalidError(f"input {MATRIX!r} has the shape {shape} but {tensor.values.size} values")
+        return matrix.read_array(tensor.values, schema, rows), rows
+    return matrix.read_values(matrix.flatten(tensor.values, rows, width), schema, rows), rows
 
 
 def _rows(tensors: Sequence[Tensor], schema: Schema, maximum_rows: int) -> int:

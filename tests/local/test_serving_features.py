@@ -79,6 +79,21 @@ def test_stale_and_future_features_are_missing_and_named(server: ServerProcess) 
         assert f'outcome="{outcome}",version="{version}",view="carriers"' in text
 
 
+@pytest.mark.parametrize("fallback", ["refuse", "flag"])
+def test_other_fallbacks_with_sqlite(tmp_path: Path, store: Path, fallback: str) -> None:
+    """What is stale is refused with 422 and the names, or used and named."""
+    request = {**REQUEST, "freshness": {**REQUEST["freshness"], "fallback": fallback}}
+    package = tiny_package(tmp_path / "package", numeric=NUMERIC, request=request)
+    with serving(package, tmp_path, "tiny", "--features", str(store)) as running:
+        answer = running.predict({**ROW, "carrier": "UA"}, headers={"x-request-id": "other"})
+        if fallback == "refuse":
+            assert (answer.status_code, "not fresh" in answer.text, "rate" in answer.text) == (422, True, True)
+        else:
+            line = running.wait_line("predictions", "other")
+            assert (line["features"]["rate"], line["stale"]) == (0.75, ["rate"])
+            assert line["event_times"]["rate"] == "2013-06-28T00:00:00+00:00"
+
+
 def test_a_batch_is_looked_up_row_by_row(server: ServerProcess) -> None:
     """More rows than one call takes: each gets its own features."""
     carriers = ["AA", "DL", "ZZ"]
