@@ -39,6 +39,9 @@ class SimulatedTarget:
         actual_percent: The split that really happens, where it is not the one that was asked for.
         dies_after: The reading at which the canary dies.
         fails_after: The reading at which the platform stops answering.
+        answers_after: The reading from which on it answers again.
+        killed_after: The reading at which the process that reads is killed.
+        logs: Whether the canary logs what it predicts.
         log: The verbs that were called.
     """
 
@@ -48,6 +51,9 @@ class SimulatedTarget:
     actual_percent: float | None = None
     dies_after: int | None = None
     fails_after: int | None = None
+    answers_after: float = float("inf")
+    killed_after: int | None = None
+    logs: bool = True
     seed: int = 0
     log: list[str] = field(default_factory=list)
     percent: float = 0.0
@@ -81,7 +87,9 @@ class SimulatedTarget:
             return Window(past, VersionMetrics(), cursor)
         json.dumps(since)
         self.readings += 1
-        if self.fails_after is not None and self.readings > self.fails_after:
+        if self.killed_after is not None and self.readings > self.killed_after:
+            raise SystemExit("the process was killed")
+        if self.fails_after is not None and self.fails_after < self.readings <= self.answers_after:
             raise PlatformError("the simulated platform went away")
         share = (self.percent if self.actual_percent is None else self.actual_percent) / 100
         canary = int(self._generator.binomial(self.requests, share))
@@ -109,8 +117,12 @@ class SimulatedTarget:
         return VersionMetrics(
             succeeded=attempts - failed, failed=failed, seconds=self._latencies(behaviour, attempts - failed),
             outcomes=tuple((behaviour.probability, outcome) for outcome in outcomes),
-            scores=tuple(self._score(behaviour) for _ in range(attempts - failed)),
+            scores=tuple(self._score(behaviour) for _ in range(attempts - failed if self.logged(behaviour) else 0)),
         )  # fmt: skip
+
+    def logged(self, behaviour: Behaviour) -> bool:
+        """Whether a version's predictions come into the log."""
+        return self.logs or behaviour is not self.canary
 
     def _score(self, behaviour: Behaviour) -> float:
         return float(np.clip(behaviour.probability + self._generator.normal(0, 0.03), 0, 1))

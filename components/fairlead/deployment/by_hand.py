@@ -1,18 +1,12 @@
 """Promotion and rollback by hand; both are recorded in the rollout's history."""
 
-import os
-import pwd
 import time
 from dataclasses import dataclass
 
 from fairlead.deployment.permission import PolicyRecord, require_recorded
-from fairlead.deployment.records import InChargeError, Records, RolloutState, Verb
-from fairlead.errors import PlatformError, RolloutError
-from fairlead.platform.laptop.client import Supervisor, connect
-from fairlead.platform.laptop.places import Places
-from fairlead.platform.laptop.state import VersionState, short
-from fairlead.platform.laptop.status import DeployRequest, ServiceStatus, SplitRequest
-from fairlead.settings import settings
+from fairlead.deployment.records import Records, Verb
+from fairlead.errors import RolloutError
+from fairlead.platform.serving import InChargeError, ServiceStatus, Serving, home
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -70,66 +64,64 @@ def roll_back(name: str, reason: str = "") -> Done:
 
 
 def _do(name: str, verb: Verb, reason: str) -> Done:
-    with connect(start=False) as supervisor:
-        service = supervisor.service(name)
-        records = Records(Places(settings().platform_home).rollouts, name)
+    with home().connect(start=False) as place:
+        service = place.service(name)
+        records = Records(home().records(name))
         try:
             with records.charge():
-                done = _promote(supervisor, service) if verb == "promote" else _roll_back(supervisor, service)
+                done = _promote(place, service) if verb == "promote" else _roll_back(place, service)
                 _record(records, service, done, {"verb": verb, "reason": reason})
-                _record_served(supervisor.service(name), done)
+                _record_served(place.service(name), done)
                 return done
         except InChargeError:
-            return _tell(records, supervisor, name, verb)
+            return _tell(records, place, name, verb)
 
 
-def _promote(supervisor: Supervisor, service: ServiceStatus) -> Done:
+def _promote(place: Serving, service: ServiceStatus) -> Done:
     if service.canary is None:
         raise RolloutError(f"{service.name} has no canary to promote; deploy a version first")
     version = service.versions[service.canary]
     if version.condition != "ready":
-        raise RolloutError(f"{service.name}: the canary is {version.condition}, not ready; its log is {version.log}")
+        raise RolloutError(f"{service.name}: the canary is {version.condition}, not ready; its log: {version.log}")
     require_recorded(service.name, version.digest)
-    supervisor.promote(service.name, version.digest)
+    target = place.target(service.name, version.digest)
+    target.promote()
+    target.close()
     _set_champion(service.name, version.digest, version.version)
-    return Done(f"version {version.version} ({short(version.digest)}) has all traffic", version.digest)
+    return Done(f"version {version.version} ({_short(version.digest)}) has all traffic", version.digest)
 
 
-def _roll_back(supervisor: Supervisor, service: ServiceStatus) -> Done:
+def _roll_back(place: Serving, service: ServiceStatus) -> Done:
     if service.canary is not None:
         version = service.versions[service.canary]
-        supervisor.apply_split(service.name, SplitRequest(canary=service.canary, canary_percent=0))
-        supervisor.remove(service.name, service.canary)
-        return Done(f"canary version {version.version} ({short(version.digest)}) was removed", service.stable)
+        target = place.target(service.name, service.canary)
+        target.roll_back()
+        target.close()
+        return Done(f"canary version {version.version} ({_short(version.digest)}) was removed", service.stable)
     if service.previous is None:
         raise RolloutError(f"{service.name} has neither a canary nor an earlier version to go back to")
-    return _bring_back(supervisor, service.name, service.previous)
+    return _bring_back(place, service)
 
 
-def _bring_back(supervisor: Supervisor, name: str, version: VersionState) -> Done:
+def _bring_back(place: Serving, service: ServiceStatus) -> Done:
     """Starts the version that was stable before, and gives it all traffic."""
-    require_recorded(name, version.digest, aged=True)
-    request = DeployRequest(name=name, **version.model_dump(exclude={"port"}))
-    supervisor.deploy(request)
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while (status := supervisor.service(name).versions[version.digest]).condition != "ready":
-        if status.last_exit or time.monotonic() > deadline:
-            supervisor.remove(name, version.digest)
-            raise PlatformError(f"version {version.version} does not start: {status.last_exit or 'not ready in time'}")
-        time.sleep(_POLL_SECONDS)
-    supervisor.promote(name, version.digest)
-    _set_champion(name, version.digest, version.version)
-    return Done(f"version {version.version} ({short(version.digest)}) is back and has all traffic", version.digest)
+    version = service.previous
+    if version is None:
+        raise RolloutError(f"{service.name} has no earlier version to go back to")
+    require_recorded(service.name, version.digest, aged=True)
+    place.bring_back(service.name)
+    _set_champion(service.name, version.digest, version.version)
+    return Done(f"version {version.version} ({_short(version.digest)}) is back and has all traffic", version.digest)
 
 
-def _tell(records: Records, supervisor: Supervisor, name: str, verb: Verb) -> Done:
+def _tell(records: Records, place: Serving, name: str, verb: Verb) -> Done:
     """Leaves a word for the process that is in charge, and waits until it has done so."""
     records.command(verb)
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
-        state = RolloutState.load(records.state)
+        state = records.load()
         if state is not None and state.phase == "done":
-            stable = supervisor.service(name).stable
+            stable = place.service(name).stable
             return Done(f"the rollout of version {state.version} has ended: {state.outcome}", stable)
         time.sleep(_POLL_SECONDS)
     raise RolloutError(
@@ -139,14 +131,13 @@ def _tell(records: Records, supervisor: Supervisor, name: str, verb: Verb) -> Do
 
 def _record(records: Records, service: ServiceStatus, done: Done, word: dict[str, str]) -> None:
     """Notes what was done, and ends a rollout whose process has died."""
-    state = RolloutState.load(records.state)
+    state = records.load()
     if state is not None and state.phase != "done":
         state.phase, state.outcome = "done", "promoted" if word["verb"] == "promote" else "rolled_back"
         state.reasons = [f"{word['verb']} by hand"]
         records.save(state)
-    user = pwd.getpwuid(os.getuid()).pw_name
     moved = {"from": service.canary or service.stable, "digest": done.stable, "what": done.what}
-    records.append({"by": "hand", "user": user, **word, **moved})
+    records.append({"by": "hand", "user": home().user(), **word, **moved})
 
 
 def _record_served(service: ServiceStatus, done: Done) -> None:
@@ -162,3 +153,7 @@ def _set_champion(service: str, digest: str, version: str) -> None:
 
     record = PolicyRecord.read(service, digest)  # a service may be called otherwise than its model
     store.set_alias(record.model if record else service, version, "champion")
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]

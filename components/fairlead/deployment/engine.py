@@ -106,24 +106,29 @@ class Rollout:
         while state.phase == "stepping" and state.step == index:
             self.sleep(self.spec.look_seconds)
             now = self.clock()
-            state.step_seconds, state.seconds = state.step_seconds + now - looked, state.seconds + now - looked
+            self._look(percent, now - looked, shadow=shadow)
             looked = now
-            self._look(percent, shadow=shadow)
             shown.update(percent, canary_requests=self.judge.step_requests, seconds=state.step_seconds)
 
-    def _look(self, percent: float, *, shadow: bool) -> None:
+    def _look(self, percent: float, elapsed: float, *, shadow: bool) -> None:
         """Takes one window of evidence, and decides what it allows."""
         state = self.state
-        window = self.target.read_metrics(state.cursor)
+        state.seconds += elapsed
+        try:
+            window, split = self.target.read_metrics(state.cursor), self.target.observe_split()
+        except PlatformError as error:
+            self._endure(error, elapsed)
+            return
+        state.step_seconds, state.blind_seconds = state.step_seconds + elapsed, 0.0
+        state.silence.take(window, state.seconds)
         decision = self.judge.look(window, shadow=shadow)
-        split = self.target.observe_split()
         state.cursor, state.judge = dict(window.cursor), self.judge.state()
         self._remember(percent, split)
         word = self.commanded()
         if word:
             self._decide("promoted" if word == "promote" else "rolled_back", f"{word} was asked for by hand")
-        elif window.trouble:
-            self._decide("rolled_back", window.trouble)
+        elif trouble := window.trouble or state.silence.complaint(state.seconds):
+            self._decide("rolled_back", trouble)
         elif decision == "roll_back":
             worse = [finding.describe() for finding in self.judge.findings() if finding.rejected]
             self._decide("rolled_back", *worse)
@@ -133,6 +138,19 @@ class Rollout:
             self._next_step()
         elif state.step_seconds >= self.spec.step_timeout_seconds:
             self._run_out_of_time(percent)
+        self.save(state)
+
+    def _endure(self, error: PlatformError, elapsed: float) -> None:
+        """Waits for metrics that cannot be read now; nobody judges a canary blindly for long."""
+        state = self.state
+        if state.blind_seconds == 0:
+            logger.warning("%s: %s", state.name, error)
+        state.blind_seconds += elapsed
+        word = self.commanded()
+        if word:
+            self._decide("promoted" if word == "promote" else "rolled_back", f"{word} was asked for by hand")
+        elif state.blind_seconds > self.spec.blind_seconds:
+            self._decide("inconclusive", f"its metrics could not be read for {state.blind_seconds:.0f} s: {error}")
         self.save(state)
 
     def _run_out_of_time(self, percent: float) -> None:

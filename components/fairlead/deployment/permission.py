@@ -3,12 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from fairlead import atomic
 from fairlead.errors import PolicyError, StateError
-from fairlead.platform.laptop.places import Places
+from fairlead.platform.serving import home
 from fairlead.settings import settings
 from fairlead.verdicts import require
 
@@ -27,7 +25,7 @@ class PolicyRecord:
 
     def write(self, service: str, digest: str) -> None:
         """Keeps it for a version of a service."""
-        atomic.write_json(_file(service, digest), asdict(self))
+        home().records(service).keep(digest, json.dumps(asdict(self), indent=1).encode())
 
     @classmethod
     def read(cls, service: str, digest: str) -> Self | None:
@@ -36,17 +34,21 @@ class PolicyRecord:
         Raises:
             StateError: It is corrupt.
         """
-        file = _file(service, digest)
-        try:
-            content = json.loads(file.read_bytes())
-            return cls(str(content["model"]), dict(content["policy"]))
-        except FileNotFoundError:
+        records = home().records(service)
+        kept = records.kept(digest)
+        if kept is None:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{file} does not say a policy ({error!r}); deploy the version again") from None
+        try:
+            content = json.loads(kept)
+            return cls(str(content["model"]), dict(content["policy"]))
+        except (ValueError, KeyError, TypeError) as error:
+            where = records.where_kept(digest)
+            raise StateError(f"{where} does not say a policy ({error!r}); deploy the version again") from None
 
 
-def require_verdicts(model: str, digest: str, policy: Mapping[str, Any], *, aged: bool = False) -> None:
+def require_verdicts(
+    model: str, digest: str, policy: Mapping[str, Any], *, aged: bool = False
+) -> tuple[str, tuple[str, ...]]:
     """Refuses a model that the policy's judges have not approved.
 
     Args:
@@ -55,16 +57,21 @@ def require_verdicts(model: str, digest: str, policy: Mapping[str, Any], *, aged
         policy: The problem's section `policy`.
         aged: Whether verdicts of any age count.
 
+    Returns:
+        The policy's identity, and the judges that it demands.
+
     Raises:
         PolicyError: The policy is not one that this place accepts.
         VerdictError: A verdict is missing, failed, for another digest, not signed as demanded, or too old.
     """
     from fairlead.registry import store
-    from fairlead.registry.policy import demand_at
+    from fairlead.registry.policy import demand_at, digest_of
+    from fairlead.registry.spec import PolicySpec
 
     demand = demand_at(policy, "deployment", model, aged=aged)
     if demand.judges:
         require(store.verdicts(model, digest), demand, digest)
+    return digest_of(PolicySpec.parse(policy, where="policy")), tuple(demand.judges)
 
 
 def require_recorded(service: str, digest: str, *, aged: bool = False) -> None:
@@ -87,8 +94,3 @@ def require_recorded(service: str, digest: str, *, aged: bool = False) -> None:
             f"under which policy {service} {digest[:19]} was deployed is not on record, and this place accepts certain "
             "policies only; deploy it by deploy_model"
         )
-
-
-def _file(service: str, digest: str) -> Path:
-    hexadecimal = digest.removeprefix("sha256:")
-    return Places(settings().platform_home).rollouts / "policies" / service / f"{hexadecimal}.json"

@@ -2,6 +2,7 @@
 
 import base64
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ _TOLERANCE = 1e-4  # float32 on the way through JSON
 _TIMEOUT_SECONDS = 10.0
 
 
-def prove(package: ModelPackage, name: str, address: str) -> str:
+def prove(package: ModelPackage, name: str, address: str, headers: Mapping[str, str] | None = None) -> str:
     """Asks a server directly for one real prediction, and compares it with the package's own.
 
     A model whose features are looked up at request time cannot be asked with a row of its reference sample, which holds
@@ -27,6 +28,7 @@ def prove(package: ModelPackage, name: str, address: str) -> str:
         package: What the server is to serve.
         name: The service's name.
         address: The server's own address, such as `http://127.0.0.1:40123`.
+        headers: What leads a request to this version where the address alone does not.
 
     Returns:
         What was proven, in a sentence.
@@ -34,7 +36,9 @@ def prove(package: ModelPackage, name: str, address: str) -> str:
     Raises:
         PlatformError: The server is another one, does not answer, or answers otherwise than the package.
     """
-    with httpx.Client(base_url=address, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+    with httpx.Client(
+        base_url=address, headers=dict(headers or {}), timeout=_TIMEOUT_SECONDS, trust_env=False
+    ) as client:
         _check_digest(_ask(client, "GET", f"/v2/models/{name}"), package.digest)
         row = reference_row(package.path)
         wanted = _fields(package)

@@ -1,27 +1,20 @@
-"""What is kept of rollouts: the state of the one under way, its lock, and the history of all."""
+"""What is kept of rollouts: the state of the one under way, who is in charge of it, and the history of all."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fairlead import atomic
-from fairlead.errors import RolloutError, StateError
+from fairlead.deployment.silence import Silence
+from fairlead.errors import StateError
+from fairlead.platform.serving import RecordStore
 
 FORMAT = 1
 Phase = Literal["stepping", "promoting", "rolling_back", "done"]
 Outcome = Literal["", "promoted", "rolled_back", "inconclusive"]
 Verb = Literal["promote", "rollback"]
-
-
-class InChargeError(RolloutError):
-    """Another process is in charge of the service's rollout."""
 
 
 class Look(BaseModel):
@@ -70,6 +63,8 @@ class RolloutState(BaseModel):
         seconds: How long the whole has taken.
         judge: The judge's state.
         cursor: Up to where the target's metrics were read.
+        silence: What was answered, and how much of that was logged.
+        blind_seconds: For how long the metrics have not been readable.
         looks: The evidence over time.
         events: The decisions.
     """
@@ -88,87 +83,84 @@ class RolloutState(BaseModel):
     seconds: float = 0.0
     judge: dict[str, Any] = Field(default_factory=dict)
     cursor: dict[str, Any] | None = None
+    silence: Silence = Field(default_factory=Silence)
+    blind_seconds: float = 0.0
     looks: list[Look] = Field(default_factory=list)
     events: list[Event] = Field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path) -> Self | None:
-        """Reads the state of the latest rollout; None where there was none.
+    def parse(cls, content: bytes, where: str) -> Self:
+        """Reads a state.
+
+        Args:
+            content: JSON.
+            where: Where it was, for messages.
 
         Raises:
             StateError: It is corrupt or of another format.
         """
         try:
-            state = cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError) as error:
-            raise StateError(f"{path} is not a rollout's state ({type(error).__name__}); remove it") from None
+            state = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise StateError(f"{where} is not a rollout's state ({type(error).__name__}); remove it") from None
         if state.format != FORMAT:
-            raise StateError(f"{path} has format {state.format}, this version reads {FORMAT}; remove it")
+            raise StateError(f"{where} has format {state.format}, this version reads {FORMAT}; remove it")
         return state
 
 
 class Records:
-    """The files of one service's rollouts.
+    """What is kept of one service's rollouts.
 
     Args:
-        folder: The platform's folder of rollouts.
-        name: The service.
+        store: Where it is kept.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        folder.mkdir(parents=True, exist_ok=True)
-        self.state, self.history = folder / f"{name}.json", folder / f"{name}.jsonl"
-        self._lock, self._command = folder / f"{name}.lock", folder / f"{name}.command"
+    def __init__(self, store: RecordStore) -> None:
+        self.store, self.name = store, store.name
+        self._told: tuple[Any, ...] = ()
 
-    @contextmanager
-    def charge(self) -> Iterator[None]:
-        """Takes charge of the service's rollouts: one process at a time, freed by the kernel if it dies.
+    def charge(self) -> AbstractContextManager[None]:
+        """Takes charge of the service's rollouts: one at a time, freed when the one in charge dies.
 
         Raises:
-            InChargeError: Another process is in charge.
+            InChargeError: Somebody else is in charge.
         """
-        with self._lock.open("a+") as lock:
-            try:
-                fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise InChargeError(
-                    f"process {lock.read().strip() or '?'} is in charge of {self.name}'s rollout; wait for its end, "
-                    f"or tell it to end: fairlead rollback {self.name}"
-                ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            self._command.unlink(missing_ok=True)
-            yield
+        return self.store.charge()
+
+    def load(self) -> RolloutState | None:
+        """Reads the state of the latest rollout; None where there was none.
+
+        Raises:
+            StateError: It is corrupt or of another format.
+        """
+        content = self.store.read()
+        return None if content is None else RolloutState.parse(content, self.store.where)
 
     def save(self, state: RolloutState) -> None:
-        """Writes the state, whole or not at all."""
-        atomic.write_json(self.state, state.model_dump(mode="json"))
+        """Keeps the state; at once if it has come further, otherwise when the store sees fit.
+
+        Evidence and the cursor up to which it was read are kept together, so an older state loses none: what came in
+        since then is read again.
+        """
+        told = (state.digest, state.phase, state.outcome, state.step, len(state.events))
+        content = json.dumps(state.model_dump(mode="json"))  # pydantic would write infinity as null
+        self.store.write(content.encode(), urgent=told != self._told)
+        self._told = told
 
     def command(self, verb: Verb) -> None:
-        """Leaves a word for the process in charge."""
-        atomic.write_text(self._command, verb)
+        """Leaves a word for the one in charge."""
+        self.store.command(verb)
 
     def commanded(self) -> Verb | None:
         """Reads the word that was left."""
-        try:
-            word = self._command.read_text().strip()
-        except FileNotFoundError:
-            return None
-        return "promote" if word == "promote" else "rollback"
+        word = self.store.commanded()
+        return None if not word else "promote" if word == "promote" else "rollback"
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds one line to the history."""
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "name": self.name, **record}
-        with self.history.open("a", encoding="utf-8") as file:  # one short line: appended in one write
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.store.append(json.dumps(line, ensure_ascii=False))
 
     def past(self) -> list[dict[str, Any]]:
         """The history, oldest first."""
-        if not self.history.exists():
-            return []
-        return [json.loads(line) for line in self.history.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [json.loads(line) for line in self.store.lines()]

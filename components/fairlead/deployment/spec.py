@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from fairlead.platform.order import ClusterOptions
 from fairlead.sections import Section
 
 
@@ -19,6 +20,8 @@ class ServingSpec(Section):
         maximum_request_bytes: A longer request is answered 413.
         sticky_header: The header that names a user, such as `x-user-id`: a user meets one version during a step, and
             stays with the canary while its share grows. Empty: every request is drawn anew.
+        memory_bytes: What one server may use; one that uses more is ended, and a canary rolled back. 0: no limit.
+        cluster: How many servers a cluster runs, and what each may use.
     """
 
     name: str = ""
@@ -27,6 +30,8 @@ class ServingSpec(Section):
     per_try_timeout_seconds: float = Field(default=2.0, gt=0)
     maximum_request_bytes: int = Field(default=4 << 20, gt=0)
     sticky_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    memory_bytes: int = Field(default=0, ge=0)
+    cluster: ClusterOptions = ClusterOptions()
 
 
 class SuccessRateCheck(Section):
@@ -115,6 +120,7 @@ class RolloutSpec(Section):
         alpha: The chance of rolling back a canary that is as good, over all checks and looks together.
         checks: What is compared between the canary and the concurrent stable version.
         look_seconds: How often the evidence is looked at.
+        blind_seconds: For how long the metrics may be unreadable before the rollout ends as inconclusive.
     """
 
     steps: list[Step] = Field(default=[5.0, 25.0, 50.0], min_length=1)
@@ -124,6 +130,7 @@ class RolloutSpec(Section):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     checks: list[Check] = Field(default=[SuccessRateCheck(metric="success_rate")], min_length=1)
     look_seconds: float = Field(default=0.5, gt=0)
+    blind_seconds: float = Field(default=15.0, ge=0)
 
     @field_validator("steps")
     @classmethod

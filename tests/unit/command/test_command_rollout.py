@@ -11,6 +11,7 @@ from fairlead.deployment.engine import Rollout
 from fairlead.deployment.records import Records, RolloutState
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.laptop.places import Places
+from fairlead.platform.laptop.record_files import RecordFiles
 from fairlead.settings import settings
 from fairlead_pipelines.command.main import main
 
@@ -27,21 +28,24 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
     """A service's rollout files where the settings look for them."""
     monkeypatch.setenv("FAIRLEAD_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "160")
-    return Records(Places(settings().platform_home).rollouts, "m")
+    return Records(RecordFiles(Places(settings().platform_home).rollouts, "m"))
 
 
 def roll_out(records: Records, target: SimulatedTarget, looks: int = 10_000) -> RolloutState:
     """Rolls a simulated canary out, for so many looks at most."""
     spec = RolloutSpec.parse(SPEC, where="rollout")
     state = RolloutState(name="m", digest="sha256:b", version="2", stable="sha256:a", spec=spec.model_dump(mode="json"))
-    target.fails_after = looks
 
     def clock() -> float:
         return float(target.readings)
 
-    rollout = Rollout(target, spec, state, records.save, clock=clock, sleep=lambda _: None)
+    def sleep(_: float) -> None:
+        if target.readings >= looks:
+            raise KeyboardInterrupt
+
+    rollout = Rollout(target, spec, state, records.save, clock=clock, sleep=sleep)
     if looks < 10_000:
-        with pytest.raises(Exception, match="went away"):
+        with pytest.raises(KeyboardInterrupt):
             rollout.run()
     else:
         rollout.run()

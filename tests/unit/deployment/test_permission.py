@@ -75,14 +75,16 @@ def test_without_a_record_a_place_that_pins_refuses(made: Handover, monkeypatch:
 
 
 def test_promotion_by_hand_asks_before_anything_moves(made: Handover) -> None:
-    """The supervisor is not told to promote what the policy refuses."""
+    """Nothing is told to promote what the policy refuses."""
     told: list[Any] = []
-    supervisor: Any = SimpleNamespace(promote=lambda *moved: told.append(moved))
+    place: Any = SimpleNamespace(target=lambda *asked: told.append(asked), bring_back=told.append)
     version = SimpleNamespace(condition="ready", digest=made.digest, version="2")
-    service: Any = SimpleNamespace(name="flights", canary=made.digest, versions={made.digest: version})
+    service: Any = SimpleNamespace(
+        name="flights", canary=made.digest, versions={made.digest: version}, previous=version
+    )
     PolicyRecord("tiny", {**made.policy, "deployment": ["load"]}).write("flights", made.digest)
     with pytest.raises(VerdictError, match="load: no verdict"):
-        by_hand._promote(supervisor, service)
+        by_hand._promote(place, service)
     with pytest.raises(VerdictError, match="load: no verdict"):
-        by_hand._bring_back(supervisor, "flights", version)  # type: ignore[arg-type]
+        by_hand._bring_back(place, service)
     assert told == []

@@ -5,53 +5,22 @@ from typing import Any
 
 import pytest
 from fakes import Behaviour, SimulatedTarget
+from simulated_rollouts import rollout
 
-from fairlead.deployment.engine import Rollout, split_contradiction
-from fairlead.deployment.records import InChargeError, Records, RolloutState
+from fairlead.deployment.engine import split_contradiction
+from fairlead.deployment.records import Records
 from fairlead.deployment.report import write_report
 from fairlead.deployment.spec import RolloutSpec
-from fairlead.errors import ConfigurationError, PlatformError, StateError
+from fairlead.errors import ConfigurationError, StateError
+from fairlead.platform.laptop.record_files import RecordFiles
+from fairlead.platform.serving import InChargeError
 from fairlead.platform.target import ObservedSplit
-
-SPEC: dict[str, Any] = {
-    "steps": [5, 25, 50],
-    "minimum_requests": 50,
-    "step_timeout_seconds": 20,
-    "look_seconds": 1,
-    "checks": [{"metric": "success_rate"}, {"metric": "latency"}, {"metric": "log_loss"}],
-}
-
-
-class Time:
-    """A clock that moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def rollout(target: SimulatedTarget, records: Records, state: RolloutState | None = None, **changes: Any) -> Rollout:
-    """A rollout of the simulated target, new or resumed."""
-    spec = RolloutSpec.parse(SPEC | changes, where="rollout")
-    time = Time()
-    fresh = RolloutState(name="m", digest="sha256:b", version="2", stable="sha256:a", spec=spec.model_dump(mode="json"))
-    return Rollout(
-        target,
-        spec,
-        state or fresh,
-        records.save,
-        commanded=records.commanded,
-        clock=lambda: time.now,
-        sleep=time.sleep,
-    )
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
     """A service's rollout files."""
-    return Records(tmp_path / "rollouts", "m")
+    return Records(RecordFiles(tmp_path / "rollouts", "m"))
 
 
 def test_a_good_canary_goes_through_all_steps(records: Records) -> None:
@@ -185,11 +154,11 @@ def test_a_split_of_users_may_be_off_by_what_users_send(canary: int, stable: int
 @pytest.mark.parametrize("moment", range(1, 9))
 def test_a_rollout_that_was_cut_off_goes_on(records: Records, moment: int) -> None:
     """Wherever the process ends, the next one continues with the evidence so far and never repeats a step."""
-    target = SimulatedTarget(fails_after=moment)
-    with pytest.raises(PlatformError):
+    target = SimulatedTarget(killed_after=moment)
+    with pytest.raises(SystemExit):
         rollout(target, records, minimum_requests=80).run()
-    left = RolloutState.load(records.state)
-    target.fails_after = None
+    left = records.load()
+    target.killed_after = None
     resumed = rollout(target, records, left, minimum_requests=80)
     before = resumed.judge.canary_requests
     state = resumed.run()
@@ -224,7 +193,7 @@ def test_a_promotion_that_failed_half_way_is_finished_later(records: Records) ->
     made.on_promotion = refuse
     with pytest.raises(StateError):
         made.run()
-    left = RolloutState.load(records.state)
+    left = records.load()
     assert left is not None
     assert left.phase == "promoting"
     assert rollout(target, records, left).run().phase == "done"
@@ -294,6 +263,6 @@ def test_a_wrong_section_is_explained(section: dict[str, Any], message: str) -> 
 
 def test_corrupt_state_is_named(records: Records) -> None:
     """A state that cannot be read is an error that names the file."""
-    records.state.write_text("{")
+    records.store.write(b"{")
     with pytest.raises(StateError, match=r"m\.json"):
-        RolloutState.load(records.state)
+        records.load()

@@ -172,8 +172,8 @@ def test_answers_of_both_versions_to_one_row_are_pairs(tmp_path: Path) -> None:
         tmp_path / "predictions-a-1.jsonl",
         {"request_id": "1", "digest": "a", "probability": 0.2},
         {"request_id": "2", "digest": "a", "probability": [0.1, 0.7, 0.2]},
-        {"request_id": "3", "digest": "a", "prediction": 12.5},
     )
+    write(tmp_path / "predictions-a-2.jsonl", {"request_id": "3", "digest": "a", "prediction": 12.5})
     write(tmp_path / "predictions-b-1.jsonl", {"request_id": "2", "digest": "b", "probability": [0.6, 0.3, 0.1]})
     write(tmp_path / "feedback-1.jsonl", {"request_id": "2", "outcome": "cat"})
     second, cursor = reader.read(cursor)

@@ -1,25 +1,23 @@
 """Starts a registered model's server at weight 0 and proves that it answers."""
 
 import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from fairlead import progress
 from fairlead.deployment.permission import PolicyRecord, require_verdicts
 from fairlead.deployment.proof import prove
 from fairlead.deployment.spec import ServingSpec
-from fairlead.errors import ConfigurationError, PackageError, PlatformError, SourceError
-from fairlead.platform.laptop.client import Supervisor, connect
-from fairlead.platform.laptop.state import RouteOptions
-from fairlead.platform.laptop.status import DeployRequest, ServiceStatus
+from fairlead.errors import PackageError, PlatformError, SourceError
+from fairlead.platform.order import Order
+from fairlead.platform.serving import ServiceStatus, Serving, home
 from fairlead.settings import settings
 from fairlead_serving.package import ModelPackage, PackageInvalidError
-
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,6 @@ class Registered:
             return cls(**{key: str(content[key]) for key in ("name", "version", "digest", "uri")})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SourceError(f"{path} is not what register_model writes ({error}); register the model again") from None
-
-    @property
-    def package(self) -> Path:
-        """The package's folder on this machine.
-
-        Raises:
-            SourceError: The package is elsewhere.
-        """
-        parts = urlparse(self.uri)
-        if parts.scheme not in {"", "file"}:
-            raise SourceError(f"package {self.uri}: a laptop serves packages of its own disk; fetch the model first")
-        return Path(unquote(parts.path))
 
 
 @dataclass(frozen=True)
@@ -99,25 +85,29 @@ def deploy_model(
         VerdictError: A verdict that the policy demands is missing, failed, for another digest, or not signed as
             demanded; or the policy is not accepted here.
         PackageError: The package is not the one that was registered.
-        PlatformError: The server does not come up (its log's end is in the text) or answers wrongly.
+        PlatformError: The server does not come up (why is in the text) or answers wrongly.
     """
     model, spec = Registered.read(registered), ServingSpec.parse(serving, where="serving")
-    require_verdicts(model.name, model.digest, policy)
-    package = _open(model)
-    request = _request(model, spec, package, problem)
-    PolicyRecord(model.name, dict(policy)).write(request.name, model.digest)
-    with connect() as supervisor:
-        restarts = supervisor.deploy(request).versions[model.digest].restarts
-        try:
-            ready_seconds = _wait_until_ready(supervisor, request, spec.ready_timeout_seconds, restarts)
-            service = supervisor.service(request.name)
-            address = f"http://{supervisor.status().host}:{service.versions[model.digest].port}"
-            proof = prove(package, request.name, address)
-        except PlatformError:
-            _withdraw(supervisor, request)
-            raise
+    digest, judges = require_verdicts(model.name, model.digest, policy)
+    with _opened(model) as package, home().connect() as place:
+        order = _order(model, spec, package, problem)
+        order = replace(order, judges=judges, policy_digest=digest)
+        PolicyRecord(model.name, dict(policy)).write(order.service, model.digest)
+        ready_seconds, proof = _start(place, order)
+        service = place.service(order.service)
     _record(model.name, service)
     return Deployment(service.endpoint, model.digest, ready_seconds, proof)
+
+
+def _start(place: Serving, order: Order) -> tuple[float, str]:
+    """Starts the version and has it prove what it is; one that cannot is removed again."""
+    try:
+        ready_seconds = place.deploy(order)
+        address = place.address(order.service, order.digest)
+        return ready_seconds, prove(order.package, order.service, address.url, address.headers)
+    except PlatformError:
+        place.withdraw(order.service, order.digest)
+        raise
 
 
 def _record(model: str, service: ServiceStatus) -> None:
@@ -127,57 +117,48 @@ def _record(model: str, service: ServiceStatus) -> None:
     deployments.record(model, service)
 
 
-def _open(model: Registered) -> ModelPackage:
+@contextmanager
+def _opened(model: Registered) -> Iterator[ModelPackage]:
+    """The package: where it is, if that is this machine's disk, else a copy for as long as it is needed.
+
+    Raises:
+        PackageError: It is not the one that was registered.
+        SourceError: It cannot be fetched.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        parts = urlparse(model.uri)
+        path = Path(unquote(parts.path)) if parts.scheme in {"", "file"} else _fetch(model, Path(folder))
+        try:
+            package = ModelPackage.open(path, model.digest)
+        except PackageInvalidError as error:
+            raise PackageError(str(error)) from None
+        yield package
+
+
+def _fetch(model: Registered, folder: Path) -> Path:
+    from fairlead.registry import store
+
+    known = store.find(model.name, digest=model.digest)
+    if known is None:
+        raise SourceError(f"{model.name} {model.digest} is not in the registry that the settings name; register it")
     try:
-        return ModelPackage.open(model.package, model.digest)
-    except PackageInvalidError as error:
-        raise PackageError(str(error)) from None
+        store.copy_package(known, folder)
+    except OSError as error:
+        raise SourceError(f"package {model.uri} cannot be fetched: {error}; register the model again") from None
+    return folder
 
 
-def _request(model: Registered, spec: ServingSpec, package: ModelPackage, problem: str) -> DeployRequest:
-    name = spec.name or model.name
-    options = {key: getattr(spec, key) for key in RouteOptions.model_fields}
-    return DeployRequest(
-        name=name, digest=model.digest, version=model.version, package=str(package.path.resolve()),
-        predictions=str(settings().predictions_home(name)), features=_features(package, problem),
-        options=RouteOptions(**options),
+def _order(model: Registered, spec: ServingSpec, package: ModelPackage, problem: str) -> Order:
+    options = spec.model_dump(exclude={"name", "cluster"})
+    return Order(
+        service=spec.name or model.name, model=model.name, version=model.version, digest=model.digest, uri=model.uri,
+        package=package, problem=problem, read_features=partial(_read_features, problem), cluster=spec.cluster,
+        **options,
     )  # fmt: skip
 
 
-def _features(package: ModelPackage, problem: str) -> str | None:
-    """The feature store's folder, where the model's features are looked up for each request."""
-    request = package.manifest.request
-    if not request or not request.get("feature_service"):
-        return None
-    folder = settings().features_home(problem)
-    if not (folder / "feature_store.yaml").is_file():
-        raise ConfigurationError(
-            f"the model looks up {request['feature_service']!r} for each request, but {folder} holds no "
-            f"feature store; run materialize_features for problem {problem!r} first"
-        )
-    return str(folder)
+def _read_features(problem: str) -> dict[str, bytes]:
+    """What servers elsewhere need to find the problem's feature store."""
+    from fairlead.features.bundle import read_bundle
 
-
-def _wait_until_ready(supervisor: Supervisor, request: DeployRequest, timeout_seconds: float, restarts: int) -> float:
-    started = time.monotonic()
-    with progress.step(f"waiting for the server of {request.name} version {request.version}") as step:
-        while True:
-            status = supervisor.service(request.name).versions[request.digest]
-            waited = time.monotonic() - started
-            if status.condition == "ready":
-                return round(waited, 3)
-            if status.restarts > restarts:
-                raise PlatformError(f"version {status.version} does not start: {status.last_exit}")
-            if waited > timeout_seconds:
-                raise PlatformError(
-                    f"version {status.version} was not ready after {timeout_seconds:g} s; see {status.log}, "
-                    f"or raise serving.ready_timeout_seconds"
-                )
-            step.update(waited)
-            time.sleep(_POLL_SECONDS)
-
-
-def _withdraw(supervisor: Supervisor, request: DeployRequest) -> None:
-    """Removes a server that will not do; one that carries the service stays."""
-    if supervisor.service(request.name).stable != request.digest:
-        supervisor.remove(request.name, request.digest)
+    return read_bundle(settings(), problem)

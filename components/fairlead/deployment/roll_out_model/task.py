@@ -13,12 +13,8 @@ from fairlead.deployment.records import Records, RolloutState
 from fairlead.deployment.report import write_report
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.errors import RolloutError
-from fairlead.platform.laptop.client import connect
-from fairlead.platform.laptop.places import Places
-from fairlead.platform.laptop.rollout_target import LaptopTarget
-from fairlead.platform.laptop.state import short
+from fairlead.platform.serving import Serving, Target, home
 from fairlead.registry import deployments
-from fairlead.settings import settings
 from fairlead.verdicts import Outcome, Verdict
 
 JUDGE = "canary"
@@ -69,25 +65,26 @@ def roll_out_model(
     """
     model, spec = Registered.read(registered), RolloutSpec.parse(rollout, where="rollout")
     require_verdicts(model.name, model.digest, policy)
-    service = _service_of(model)
-    records = Records(Places(settings().platform_home).rollouts, service)
-    with records.charge():
-        _end_other(records, model)
-        target = LaptopTarget(service, model.digest)
-        try:
-            state = _run(records, target, model, spec)
-        finally:
-            target.close()
-    figures = _figures(state)
-    found = _verdict(state, spec, figures).issue(verdict)
-    _keep(model, found)
-    deployments.record_service(model.name, service)
+    with home().connect() as place:
+        service = _service_of(place, model)
+        records = Records(home().records(service))
+        with records.charge():
+            _end_other(place, records, model)
+            target = place.target(service, model.digest)
+            try:
+                state = _run(records, target, model, spec)
+            finally:
+                target.close()
+        figures = _figures(state)
+        found = _verdict(state, spec, figures).issue(verdict)
+        _keep(model, found)
+        deployments.record(model.name, place.service(service))
     write_report(state, figures, report)
     return RolledOut(state.outcome, target.endpoint, found, figures)
 
 
-def _run(records: Records, target: LaptopTarget, model: Registered, spec: RolloutSpec) -> RolloutState:
-    state = RolloutState.load(records.state)
+def _run(records: Records, target: Target, model: Registered, spec: RolloutSpec) -> RolloutState:
+    state = records.load()
     if state is None or not _goes_on(state, target):
         content = spec.model_dump(mode="json")
         state = RolloutState(
@@ -110,21 +107,21 @@ def _run(records: Records, target: LaptopTarget, model: Registered, spec: Rollou
     return state
 
 
-def _goes_on(state: RolloutState, target: LaptopTarget) -> bool:
+def _goes_on(state: RolloutState, target: Target) -> bool:
     """Whether an interrupted rollout can go on: it compares with what is stable now, or had only to be tidied up."""
     if state.phase == "done":
         return False
     return state.stable == target.stable or (state.phase == "promoting" and target.promoted)
 
 
-def _end_other(records: Records, model: Registered) -> None:
+def _end_other(place: Serving, records: Records, model: Registered) -> None:
     """Ends the interrupted rollout of another version: its canary goes before the new one begins."""
-    state = RolloutState.load(records.state)
+    state = records.load()
     if state is None or state.phase == "done" or state.digest == model.digest:
         return
     state.outcome, state.reasons = "rolled_back", [f"version {model.version} is rolled out instead"]
     try:
-        target = LaptopTarget(state.name, state.digest)
+        target = place.target(state.name, state.digest)
     except RolloutError:
         pass  # its server is gone already: deploying the new version made room
     else:
@@ -135,18 +132,16 @@ def _end_other(records: Records, model: Registered) -> None:
     records.append({"by": "canary", "digest": state.digest, "outcome": state.outcome, "reasons": state.reasons})
 
 
-def _service_of(model: Registered) -> str:
+def _service_of(place: Serving, model: Registered) -> str:
     """The service under which the version was deployed.
 
     Raises:
         RolloutError: It was not deployed.
     """
-    with connect() as supervisor:
-        services = supervisor.status().services.values()
-    found = [service.name for service in services if model.digest in service.versions]
+    found = [service.name for service in place.services().values() if model.digest in service.versions]
     if not found:
         raise RolloutError(
-            f"{model.name} version {model.version} ({short(model.digest)}) does not run; run deploy_model for it first"
+            f"{model.name} version {model.version} ({model.digest[:19]}) does not run; run deploy_model for it first"
         )
     return model.name if model.name in found else found[0]
 

@@ -54,6 +54,7 @@ class Platform:
         self.state.host, self.state.port = self.host, self.port
         await self._stop_strays()
         for service in self.state.services.values():
+            service.limit_lease(time.monotonic())
             for version in service.versions.values():
                 self._supervise(service, version)
         await self._write_routes()
@@ -115,14 +116,14 @@ class Platform:
                 self.predictor(service, request.canary)
             service.canary, service.canary_percent = request.canary, request.canary_percent
             service.shadow_percent = request.shadow_percent
-            service.lease_until = time.time() + request.lease_seconds if request.lease_seconds else None
+            service.lease_until = time.monotonic() + request.lease_seconds if request.lease_seconds else None
             await self._write_routes()
 
     def renew(self, name: str, lease_seconds: float) -> None:
         """Prolongs the canary's share: whoever judges it is alive."""
         service = self.service(name)
         if service.lease_until is not None:
-            service.lease_until = time.time() + lease_seconds
+            service.lease_until = time.monotonic() + lease_seconds
 
     async def promote(self, name: str, digest: str) -> None:
         """Makes a version the stable one with all traffic, then drains and stops the old one.
@@ -218,7 +219,7 @@ class Platform:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for service in self.state.services.values():
-                if service.lease_until is not None and time.time() > service.lease_until:
+                if service.lease_until is not None and time.monotonic() > service.lease_until:
                     await self._end_lease(service)
             if not self.envoy.alive:
                 await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, _WATCH_SECONDS * 2**deaths))

@@ -13,7 +13,7 @@ from fairlead.errors import PlatformError
 from fairlead.platform.laptop import processes
 from fairlead.platform.laptop.places import Places
 from fairlead.platform.laptop.state import ServiceState, VersionState
-from fairlead.platform.laptop.status import Condition
+from fairlead.platform.serving import Condition
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ _FAILED_PROBES = 3  # in a row, before a server counts as unresponsive
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 30.0
 _SETTLED_SECONDS = 30.0  # a server that ran this long starts afresh in counting its deaths
 _CRASH_LOOP = 4  # deaths in a row
+_MEMORY_GRACE_SECONDS = 1.0  # a server that grows must not be waited for long
 
 
 class Predictor:
@@ -52,6 +53,7 @@ class Predictor:
         self._deaths = 0
         self._started_at = 0.0
         self._misses = 0
+        self._excess = ""
         self._task: asyncio.Task[None] | None = None
 
     def start(self, process: processes.Process | None = None) -> None:
@@ -79,7 +81,7 @@ class Predictor:
         async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False) as client:
             next_probe = 0.0
             while True:
-                if self.process is None or not self.process.alive:
+                if self.process is None or not self.process.alive or await self._ended_for_memory(self.process):
                     await self._restart()
                 elif self.condition != "ready" or time.monotonic() >= next_probe:
                     self._note(answered=await self._ready(client))
@@ -101,15 +103,25 @@ class Predictor:
         elif self.condition == "ready" and self._misses >= _FAILED_PROBES:
             self.condition = "unresponsive"
 
+    async def _ended_for_memory(self, process: processes.Process) -> bool:
+        """Ends a server that uses more memory than it may, before the machine as a whole has none left."""
+        used, allowed = process.memory_bytes, self.version.memory_bytes
+        if not allowed or used <= allowed:
+            return False
+        self._excess = f"the server used {used >> 20} MiB of memory and was ended; {allowed >> 20} MiB are allowed"
+        await process.stop(_MEMORY_GRACE_SECONDS)
+        return True
+
     async def _restart(self) -> None:
-        code = self.process.exit_code if self.process else None
+        ending = self._excess or _ending(self.process.exit_code if self.process else None)
+        self._excess = ""
         tail = processes.log_tail(self.places.log(self.key))
-        self.last_exit = f"{_ending(code)}; its log ends:\n{tail}" if tail else _ending(code)
+        self.last_exit = f"{ending}; its log ends:\n{tail}" if tail else ending
         settled = time.monotonic() - self._started_at > _SETTLED_SECONDS
         self._deaths = 1 if settled else self._deaths + 1
         self.condition = "crash-looping" if self._deaths >= _CRASH_LOOP else "restarting"
         self.restarts += 1
-        logger.warning("%s %s", self.key, _ending(code))
+        logger.warning("%s: %s", self.key, ending)
         await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, _SHORTEST_PAUSE_SECONDS * 2 ** (self._deaths - 1)))
         self._started_at, self._misses = time.monotonic(), 0
         try:

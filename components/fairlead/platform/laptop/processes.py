@@ -14,7 +14,7 @@ import psutil
 from fairlead.errors import PlatformError
 from fairlead.platform.laptop.state import ProcessRecord
 
-MARK = "FAIRLEAD_PLATFORM"  # in each process's environment: the platform folder that it belongs to
+MARK = "FAIRLEAD_LAPTOP"  # in each process's environment: the platform folder that it belongs to
 _CLOCK_TOLERANCE_SECONDS = 2.0  # creation times are computed from the boot time, which may be adjusted
 _LARGEST_LOG_BYTES = 20 << 20
 _POLL_SECONDS = 0.05
@@ -48,6 +48,14 @@ class Process:
     def exit_code(self) -> int | None:
         """The exit status (negative: the signal), where it is known."""
         return None if self.child is None else self.child.poll()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds of the machine's memory; 0 where it is gone."""
+        try:
+            return int(self.handle.memory_info().rss)
+        except psutil.NoSuchProcess:
+            return 0
 
     async def stop(self, grace_seconds: float) -> None:
         """Asks it to end, waits, and kills it if it does not."""

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fairlead import atomic
 from fairlead.errors import PlatformError, StateError
+from fairlead.platform.serving import Previous
 
 FORMAT = 1
 DIGITS = 12  # of a digest, in names of processes and clusters
+LONGEST_LEASE_SECONDS = 60.0
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")
 
 
@@ -35,7 +37,7 @@ class RouteOptions(_Model):
     sticky_header: str = ""
 
 
-class VersionState(_Model):
+class VersionState(Previous):
     """One model version that is to run.
 
     Attributes:
@@ -46,15 +48,16 @@ class VersionState(_Model):
         features: The folder with feature_store.yaml, where the model needs features.
         command: What starts the server, up to its first option.
         port: Where it listens; 0 until it was first started.
+        memory_bytes: What it may use; above that it is ended. 0: no limit.
     """
 
-    digest: str
-    version: str
-    package: str
+    model_config = ConfigDict(extra="forbid")
+
     predictions: str
     features: str | None = None
     command: list[str] = Field(default_factory=list)
     port: int = 0
+    memory_bytes: int = Field(default=0, ge=0)
 
 
 class ServiceState(_Model):
@@ -67,7 +70,8 @@ class ServiceState(_Model):
         canary: The digest on trial.
         canary_percent: The canary's share of the traffic, 0 to 100.
         shadow_percent: The share of the traffic that is also sent to the canary, its answers ignored.
-        lease_until: When the canary's share ends unless it is renewed (seconds since 1970), or None.
+        lease_until: When the canary's share ends unless it is renewed, or None: seconds of the monotonic clock,
+            which no change of the wall clock moves.
         previous: The version that was stable before, for going back.
         options: How requests are treated.
     """
@@ -90,6 +94,11 @@ class ServiceState(_Model):
     def key(self, digest: str) -> str:
         """The name of a version's process, cluster and log."""
         return f"{self.name}-{short(digest)}"
+
+    def limit_lease(self, now: float) -> None:
+        """Shortens a lease from before the machine was started anew: its clock began again, from zero."""
+        if self.lease_until is not None:
+            self.lease_until = min(self.lease_until, now + LONGEST_LEASE_SECONDS)
 
 
 class ProcessRecord(_Model):

@@ -1,12 +1,9 @@
 """What the supervisor tells about itself: shared by the two ends of its socket."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
-from fairlead.platform.laptop.state import RouteOptions, VersionState
-
-Condition = Literal["starting", "ready", "unresponsive", "restarting", "crash-looping", "stopped"]
+from fairlead.platform import serving
+from fairlead.platform.laptop.state import LONGEST_LEASE_SECONDS, RouteOptions, VersionState
 
 
 class ProcessStatus(BaseModel):
@@ -20,54 +17,29 @@ class ProcessStatus(BaseModel):
         log: The path of its log.
     """
 
-    condition: Condition
+    condition: serving.Condition
     pid: int | None = None
     restarts: int = 0
     last_exit: str = ""
     log: str = ""
 
 
-class VersionStatus(ProcessStatus):
+class VersionStatus(serving.VersionStatus):
     """The server of one model version.
 
     Attributes:
-        digest: Its package's identity.
-        version: The registry's number.
+        pid: Its process, where one runs.
         port: Where it listens.
-        percent: Its share of the service's predictions, 0 to 100.
     """
 
-    digest: str
-    version: str
+    pid: int | None = None
     port: int
-    percent: float
 
 
-class ServiceStatus(BaseModel):
-    """One service.
+class ServiceStatus(serving.ServiceStatus):
+    """One service, with all that is needed to start its earlier version again."""
 
-    Attributes:
-        name: The model's name in request paths.
-        endpoint: The address to post predictions to.
-        stable: The digest that serves what the canary does not.
-        canary: The digest on trial.
-        canary_percent: The canary's share of the predictions.
-        shadow_percent: The share of the predictions that the canary gets as copies.
-        previous: The version that was stable before.
-        predictions: The folder of the prediction logs.
-        sticky: Whether users are split, not requests.
-        versions: The servers that run, by digest.
-    """
-
-    name: str
-    endpoint: str
-    stable: str | None
-    canary: str | None
-    canary_percent: float
-    shadow_percent: float
     previous: VersionState | None = None
-    predictions: str = ""
-    sticky: bool = False
     versions: dict[str, VersionStatus] = Field(default_factory=dict)
 
 
@@ -99,6 +71,7 @@ class DeployRequest(BaseModel):
     predictions: str
     features: str | None = None
     command: list[str] = Field(default_factory=list)
+    memory_bytes: int = Field(default=0, ge=0)
     options: RouteOptions = Field(default_factory=RouteOptions)
 
 
@@ -108,4 +81,4 @@ class SplitRequest(BaseModel):
     canary: str | None
     canary_percent: float = Field(ge=0, le=100)
     shadow_percent: float = Field(default=0, ge=0, le=100)
-    lease_seconds: float | None = None
+    lease_seconds: float | None = Field(default=None, gt=0, le=LONGEST_LEASE_SECONDS)
