@@ -27,6 +27,7 @@ from fairlead.deployment.records import Records, RolloutState
 from fairlead.deployment.spec import RolloutSpec
 from fairlead.platform.laptop.client import Supervisor, connect
 from fairlead.platform.laptop.processes import free_port
+from fairlead.platform.laptop.record_files import RecordFiles
 from fairlead.platform.laptop.rollout_target import LaptopTarget
 from fairlead.platform.laptop.state import RouteOptions
 from fairlead.platform.laptop.status import DeployRequest, VersionStatus
@@ -109,15 +110,27 @@ class Laptop:
         patch.setenv("FAIRLEAD_SERVING_PORT", str(self.port))
 
     def deploy(
-        self, name: str, letter: str, version: str = "1", options: RouteOptions | None = None, **behaviour: float
+        self,
+        name: str,
+        letter: str,
+        version: str = "1",
+        options: RouteOptions | None = None,
+        memory_bytes: int = 0,
+        **behaviour: float,
     ) -> str:
         """Starts a stand-in server at weight 0 and waits until it is ready."""
-        self.begin_deploy(name, letter, version, options, **behaviour)
+        self.begin_deploy(name, letter, version, options, memory_bytes, **behaviour)
         self.wait_for(name, letter)
         return digest(letter)
 
     def begin_deploy(
-        self, name: str, letter: str, version: str = "1", options: RouteOptions | None = None, **behaviour: float
+        self,
+        name: str,
+        letter: str,
+        version: str = "1",
+        options: RouteOptions | None = None,
+        memory_bytes: int = 0,
+        **behaviour: float,
     ) -> None:
         package = self.home / "packages" / f"{name}-{letter}"
         package.mkdir(parents=True, exist_ok=True)
@@ -127,12 +140,13 @@ class Laptop:
             DeployRequest(
                 name=name, digest=digest(letter), version=version, package=str(package),
                 predictions=str(predictions), command=STAND_IN, options=options or RouteOptions(),
+                memory_bytes=memory_bytes,
             )
         )  # fmt: skip
 
     def serve(self, name: str, letter: str, version: str = "1", **behaviour: float) -> str:
         """Starts a stand-in server and gives it all traffic."""
-        self.deploy(name, letter, version, None, **behaviour)
+        self.deploy(name, letter, version, None, 0, **behaviour)
         self.supervisor.promote(name, digest(letter))
         return digest(letter)
 
@@ -151,7 +165,7 @@ class Laptop:
         target = LaptopTarget(name, digest(letter))
         self.targets.append(target)
         parsed = RolloutSpec.parse(spec, where="rollout")
-        records = Records(self.supervisor.places.rollouts, name)
+        records = Records(RecordFiles(self.supervisor.places.rollouts, name))
         state = RolloutState(
             name=name, digest=digest(letter), version="2", stable=target.stable, spec=parsed.model_dump(mode="json")
         )

@@ -1,4 +1,4 @@
-"""A slice of the real flights, and the command run as a user would."""
+"""A slice of the real flights, the command run as a user would, and a platform for faults."""
 
 import socket
 import zipfile
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command
+from laptops import Laptop, laptop
 
 MONTHS = {"1", "2"}
 
@@ -38,3 +39,27 @@ def slice_of_flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = [line for line in weather[1:] if line.split(",")[2] in MONTHS]
     (folder / "weather.csv").write_text("\n".join([weather[0], *kept]) + "\n")
     return folder
+
+
+SIZES = [pytest.param((1000, 150.0), id="1000"), pytest.param((10_000, 300.0), id="10000", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """One platform for all tests of this module: each has a service of its own."""
+    with pytest.MonkeyPatch.context() as patch, laptop(tmp_path_factory.mktemp("home"), patch) as made:
+        yield made
+
+
+@pytest.fixture
+def platform(faulty: Laptop, own_state: Path, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+    """The platform, as the settings name it."""
+    faulty.name_in_settings(monkeypatch)
+    return faulty
+
+
+@pytest.fixture(params=SIZES)
+def size(request: pytest.FixtureRequest) -> tuple[int, float]:
+    """How many requests, and how many a second."""
+    found: tuple[int, float] = request.param
+    return found

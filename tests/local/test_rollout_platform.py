@@ -19,6 +19,7 @@ from fairlead.deployment import by_hand
 from fairlead.errors import PlatformError, RolloutError
 from fairlead.platform.laptop.client import connect
 from fairlead.platform.laptop.processes import free_port
+from fairlead.platform.laptop.record_files import RecordFiles
 from fairlead.platform.laptop.status import DeployRequest, SplitRequest
 
 
@@ -79,7 +80,7 @@ def test_a_supervisor_that_was_killed_is_replaced(platform: Laptop) -> None:
 
 def test_a_server_that_nobody_noted_is_stopped(platform: Laptop) -> None:
     """A supervisor killed between starting a server and noting it leaves a stray, which the next one ends."""
-    mark = {**os.environ, "FAIRLEAD_PLATFORM": str(platform.supervisor.places.home)}
+    mark = {**os.environ, "FAIRLEAD_LAPTOP": str(platform.supervisor.places.home)}
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, env=mark, start_new_session=True) as stray:
         kill(platform.supervisor.status().pid)
@@ -187,21 +188,21 @@ Laptop(Path({home!r}), {port}).rollout("cut", "b", steps=[20, 50], minimum_reque
 def test_a_rollout_killed_in_the_middle_is_taken_up(platform: Laptop) -> None:
     """The judging process gets kill -9: no request fails, and the next one ends what it began."""
     from fairlead.deployment.engine import Rollout
-    from fairlead.deployment.records import RolloutState
+    from fairlead.deployment.records import Records
 
     platform.serve("cut", "a")
     platform.deploy("cut", "b")
     script = ROLL_OUT.format(tests=str(Path(__file__).parents[1]), home=str(platform.home), port=platform.port)
     with platform.clients("cut") as traffic:
         with subprocess.Popen([sys.executable, "-c", script]) as judging:
+            kept = Records(RecordFiles(platform.supervisor.places.rollouts, "cut"))
             deadline = time.monotonic() + 30
-            while platform.supervisor.service("cut").canary_percent == 0:
+            while (state := kept.load()) is None or not state.judge.get("canary_requests"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            time.sleep(1.5)
             judging.kill()
         made, records = platform.rollout("cut", "b", steps=[20, 50], minimum_requests=40, look_seconds=0.2)
-        left = RolloutState.load(records.state)
+        left = records.load()
         assert left is not None
         assert (left.phase, left.step) == ("stepping", 0)
         seen = left.judge["canary_requests"]
