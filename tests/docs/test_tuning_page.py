@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from fairlead.tuning.trial_job import TrialJob
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,6 +30,8 @@ def test_the_tuning_page_can_be_followed(repository: Path, tmp_path: Path) -> No
         next(text for kind, text in blocks if kind == "yaml"),
         [text for kind, text in blocks if kind == "python"],
     )
+    pods = [yaml.safe_load(text)["tuning"]["pod"] for kind, text in blocks if kind == "yaml" and "pod:" in text]
+    assert [TrialJob.parse(pod, "pod").s3_secret for pod in pods] == ["fairlead-s3"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "problem.yaml").write_text(problem)
     (tmp_path / "mine" / "pipeline.py").write_text(pipeline)

@@ -52,7 +52,7 @@ class Checkpoint:
             "task": design.model.task,
             "label": self.label,
             "model": design.model.model_dump(),
-            "spec": design.spec.model_dump(),
+            "spec": design.spec.model_dump(exclude={"pod"}),
             "seed": design.spec.seed,
             "best_epoch": asdict(self.fitted.best),
             "learning_curve": [asdict(epoch) for epoch in self.fitted.epochs],

@@ -22,7 +22,7 @@ from fairlead.training.recipes.registry import find_recipe
 from fairlead.training.recipes.torch_recipe import TorchRecipe
 from fairlead.training.spec import ModelSpec, TrainSpec
 
-_NOT_LEARNT = {"budget", "save_every_seconds", "keep_snapshots"}  # a training goes on when these change
+_NOT_LEARNT = {"budget", "save_every_seconds", "keep_snapshots", "pod"}  # a training goes on when these change
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Job:
             ConfigurationError: There is none of that name, or it cannot train in several processes.
         """
         recipe = find_recipe(self.spec.recipe)
-        if self.spec.processes > 1 and not isinstance(recipe, TorchRecipe):
+        if self.spec.world > 1 and not isinstance(recipe, TorchRecipe):
             raise ConfigurationError(
-                f"train.processes={self.spec.processes}: recipe {self.spec.recipe!r} trains in one process (it is not "
-                "on torch); set train.processes to 1, and train.threads to use more cores"
+                f"train.processes={self.spec.processes}, train.nodes={self.spec.nodes}: recipe {self.spec.recipe!r} "
+                "trains in one process (it is not on torch); set both to 1, and train.threads to use more cores"
             )
         return recipe
 
@@ -74,9 +74,13 @@ class Job:
 
     def write(self, path: Path) -> None:
         """Writes the job as JSON."""
-        sections = {"model": self.model.model_dump(), "spec": self.spec.model_dump()}
+        atomic.write_json(path, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """The job as JSON values."""
+        sections = {"model": self.model.model_dump(), "spec": self.spec.model_dump(exclude={"pod"})}
         paths = {"train": str(self.train.absolute()), "validation": str(self.validation.absolute())}
-        atomic.write_json(path, {**paths, **sections, "label": self.label, "tuned": dict(self.tuned)})
+        return {**paths, **sections, "label": self.label, "tuned": dict(self.tuned)}
 
     @classmethod
     def read(cls, path: Path) -> "Job":

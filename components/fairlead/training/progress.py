@@ -1,6 +1,7 @@
 """Tells how far a training is, at which rate and how long it still takes, and holds it to its budget."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,8 @@ class Teller:
         """Tells of a job, from now to the end of the block."""
         rows = datasets.read_manifest(job.train).row_count
         with progress.step("training", total=job.recipe().length(job.spec)) as step:
-            teller = cls(step, rows, Spending(work, job.spec.budget))
+            nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))  # torchrun's word for them
+            teller = cls(step, rows, Spending(work, job.spec.budget, nodes))
             yield teller
             teller.spending.note(now=True)
 

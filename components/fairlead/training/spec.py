@@ -8,10 +8,12 @@ from pydantic import Field, model_validator
 
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.sections import Section
+from fairlead.training.train_pod import TrainPod
 
 FIXED_KEYS = frozenset(  # they decide where and how training runs, not what it learns
     {
         "recipe", "options", "seed", "deterministic", "precision", "device", "threads", "processes", "strategy",
+        "nodes", "pod",
         "accumulate", "memory_gib", "save_every_seconds", "keep_snapshots", "budget",
     }
 )  # fmt: skip
@@ -95,11 +97,14 @@ class TrainSpec(Section):
         precision: Of the arithmetic; bf16 and fp16 keep weights in fp32 (fp16 with a gradient scaler, on a GPU only).
         device: Where to compute; auto takes a GPU where there is one.
         threads: CPU threads; where None the recipe takes what pays: one for a small network, all cores for a large one.
-        processes: On this machine, started by torchrun; where torchrun runs already (a TrainJob) it decides.
+        processes: Of each node, started by torchrun.
+        nodes: Pods of a TrainJob, where the cluster has Kubeflow Trainer; elsewhere this machine stands for all of them
+            and runs nodes x processes processes.
         strategy: What the processes share: ddp nothing; zero2 optimiser state and gradients; fsdp the weights as well.
         save_every_seconds: Between snapshots from which a killed training goes on; 0 takes one after every step.
         keep_snapshots: How many of them are kept.
         budget: What training may use.
+        pod: In a cluster: how each node's pod runs.
     """
 
     recipe: str = "tabular-network"
@@ -120,10 +125,17 @@ class TrainSpec(Section):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     processes: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
     strategy: Literal["ddp", "zero2", "fsdp"] = "ddp"
     save_every_seconds: float = Field(default=30, ge=0, allow_inf_nan=False)
     keep_snapshots: int = Field(default=2, ge=1)
     budget: BudgetSpec = BudgetSpec()
+    pod: TrainPod = TrainPod()
+
+    @property
+    def world(self) -> int:
+        """The processes of all nodes together."""
+        return self.nodes * self.processes
 
     @model_validator(mode="before")
     @classmethod
@@ -139,9 +151,9 @@ class TrainSpec(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.accumulate * self.processes > self.batch_size:
+        if self.accumulate * self.world > self.batch_size:
             raise ValueError(
-                f"accumulate {self.accumulate} x processes {self.processes} cut a step into more parts than "
+                f"accumulate {self.accumulate} x processes {self.world} cut a step into more parts than "
                 f"batch_size {self.batch_size} has rows; lower one, or raise batch_size"
             )
         misplaced = sorted(set(self.options) & set(type(self).model_fields))

@@ -3,18 +3,15 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
-
-from fairlead import image
 from fairlead.errors import ConfigurationError
-from fairlead.sections import Section
 from fairlead.tuning.services import refuse_misread
 from fairlead.tuning.space import Parameter
 from fairlead.tuning.spec import TuneSpec
 from fairlead.tuning.traps import refuse_traps
-from fairlead.tuning.trial import INPUTS, LEAST_SECONDS, PARAMETER
+from fairlead.tuning.trial_job import DATA, INPUTS, LEAST_SECONDS, NAME, PARAMETER, STORE, TrialJob
 from fairlead.tuning.trials import Inputs
 
 if TYPE_CHECKING:
@@ -27,54 +24,27 @@ LEAST_TRIAL_SECONDS = 3  # Katib's collector fails a trial that ends before it h
 OVERHEAD_SECONDS = 60  # of a trial's pod, images at hand
 START_SECONDS = 120  # of the suggestion service
 
-_HOME = "/tmp/fairlead"  # noqa: S108 (the pod's own emptyDir)
+TRIAL_NAME = "trialName"  # the trialParameter of Katib's own name for a trial
 
 
-class TrialJob(Section):
-    """How a trial's pod runs.
+@dataclass(frozen=True)
+class TrialSource:
+    """What a trial's pod needs where nothing is mounted: all through the object store.
 
     Attributes:
-        image: Fully qualified, with fairlead, the recipe's libraries, and sh.
-        cpu: Cores of a trial.
-        memory: Of a trial.
-        gpus: NVIDIA GPUs of a trial.
-        user: The user of all containers of the pod; Katib's collector must be the same user to stop a trial early.
-        service_account: The pod's.
-        environment: Further variables, such as where objects are stored.
-        secrets: Secrets whose keys become variables.
-        pull_secrets: Secrets for the image's registry.
-        volumes: Kubernetes volumes of the pod.
-        mounts: Where the container has them.
-        node_selector: Labels of the nodes that may run trials.
-        retain: Keep the pods of trials that have ended: their exit codes and logs are nowhere else.
-        services: The cluster's suggestion service of each algorithm, where it is not Katib's own choice.
+        data: Where the datasets are stored, by `train` and `validation`: they are put at the inputs' paths.
+        store: The folder (s3://…) to which each trial writes, under its own name.
+        environment: How the object store is reached, and what else the pod's place says.
     """
 
-    image: str = image.TRAINING
-    cpu: str = Field(default="1", pattern=r"^(\d+m|\d+(\.\d+)?)$")
-    memory: str = "2Gi"
-    gpus: int = Field(default=0, ge=0)
-    user: int = Field(default=1000, ge=1)
-    service_account: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
-    secrets: list[str] = Field(default_factory=list)
-    pull_secrets: list[str] = Field(default_factory=list)
-    volumes: list[dict[str, Any]] = Field(default_factory=list)
-    mounts: list[dict[str, Any]] = Field(default_factory=list)
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    retain: bool = False
-    services: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("environment")
-    @classmethod
-    def _check_environment(cls, environment: dict[str, str]) -> dict[str, str]:
-        taken = [name for name in environment if name in (INPUTS, LEAST_SECONDS) or name.startswith(PARAMETER)]
-        if taken:
-            raise ValueError(f"{', '.join(taken)} is set by the trial itself; take it out")
-        return environment
+    data: Mapping[str, str]
+    store: str
+    environment: Mapping[str, str]
 
 
-def build_experiment(inputs: Inputs, name: str, namespace: str, job: TrialJob) -> "V1beta1Experiment":
+def build_experiment(
+    inputs: Inputs, name: str, namespace: str, job: TrialJob, source: TrialSource | None = None
+) -> "V1beta1Experiment":
     """Builds the Experiment of a search.
 
     Args:
@@ -82,6 +52,7 @@ def build_experiment(inputs: Inputs, name: str, namespace: str, job: TrialJob) -
         name: The Experiment's name: at most 40 lower-case letters, digits and dashes.
         namespace: One with the label katib.kubeflow.org/metrics-collector-injection: enabled.
         job: How a trial's pod runs.
+        source: Where its data come from; None where they are mounted.
 
     Returns:
         The Experiment; its `to_dict()` is what the cluster's API takes.
@@ -115,14 +86,21 @@ def build_experiment(inputs: Inputs, name: str, namespace: str, job: TrialJob) -
                 primaryContainerName=CONTAINER,
                 retain=job.retain,
                 trialParameters=[
-                    models.V1beta1TrialParameterSpec(name=p.name, reference=p.name) for p in spec.parameters
+                    models.V1beta1TrialParameterSpec(name=parameter, reference=reference)
+                    for parameter, reference in _references(spec, source).items()
                 ],
-                trialSpec=trial_spec(inputs, job),
+                trialSpec=trial_spec(inputs, job, source),
             ),
         ),
     )
     refuse_traps(experiment.to_dict())
     return experiment
+
+
+def _references(spec: TuneSpec, source: TrialSource | None) -> dict[str, str]:
+    """What each placeholder stands for: a parameter of the search, or the trial's name."""
+    named = {TRIAL_NAME: "${trialSpec.Name}"} if source else {}
+    return {**{parameter.name: parameter.name for parameter in spec.parameters}, **named}
 
 
 def _pairs(settings: Mapping[str, str]) -> list[dict[str, str]]:
@@ -169,82 +147,46 @@ def _parameter(parameter: Parameter) -> "V1beta1ParameterSpec":
     return models.V1beta1ParameterSpec(name=parameter.name, parameterType=parameter.kind, feasibleSpace=feasible)
 
 
-def trial_spec(inputs: Inputs, job: TrialJob) -> dict[str, Any]:
+def trial_spec(inputs: Inputs, job: TrialJob, source: TrialSource | None = None) -> dict[str, Any]:
     """The Job of one trial, with Katib's placeholders for its values.
 
     Everything that varies stands in the environment: Katib joins a command's words without quotes.
     """
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True, "runAsUser": job.user, "runAsGroup": job.user, "fsGroup": job.user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(inputs, job)],
-        "volumes": [{"name": "scratch", "emptyDir": {}}, *job.volumes],
+    container = {
+        "name": CONTAINER, "image": job.image, "command": ["sh", "-c"], "args": [COMMAND],
+        "env": _environment(inputs, job, source),
     }  # fmt: skip
-    if job.service_account:
-        pod["serviceAccountName"] = job.service_account
-    else:
-        pod["automountServiceAccountToken"] = False
-    if job.pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in job.pull_secrets]
-    if job.node_selector:
-        pod["nodeSelector"] = dict(job.node_selector)
-    no_mesh = {"sidecar.istio.io/inject": "false"}  # a mesh's sidecar would keep the Job from ever completing
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": inputs.tuning.trial_seconds + OVERHEAD_SECONDS,
-            "template": {"metadata": {"labels": no_mesh, "annotations": no_mesh}, "spec": pod},
+            "template": job.pod_template(container, "trial"),
         },
     }
 
 
-def _container(inputs: Inputs, job: TrialJob) -> dict[str, Any]:
-    resources: dict[str, Any] = {"cpu": job.cpu, "memory": job.memory}
-    if job.gpus:
-        resources["nvidia.com/gpu"] = str(job.gpus)
-    container: dict[str, Any] = {
-        "name": CONTAINER,
-        "image": job.image,
-        "command": ["sh", "-c"],
-        "args": [COMMAND],
-        "env": [{"name": name, "value": value} for name, value in _environment(inputs, job).items()],
-        "resources": {"requests": dict(resources), "limits": resources},
-        "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}, *job.mounts],  # noqa: S108
-    }  # fmt: skip
-    if job.secrets:
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in job.secrets]
-    return container
-
-
-def _environment(inputs: Inputs, job: TrialJob) -> dict[str, str]:
+def _environment(inputs: Inputs, job: TrialJob, source: TrialSource | None) -> list[dict[str, Any]]:
+    place = source.environment if source else {}
     own = {
-        "FAIRLEAD_HOME": _HOME,
-        "HOME": "/tmp",  # noqa: S108
-        "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(_whole_cores(job.cpu)),  # a container sees all cores of its node, whatever its limit
+        **job.own_environment(),
+        **place,
         LEAST_SECONDS: str(LEAST_TRIAL_SECONDS),
         **job.environment,
         INPUTS: inputs.as_json(),
     }
+    if source:
+        own |= {DATA: json.dumps(dict(source.data)), STORE: source.store}
     for name, value in own.items():
         if "${" in value:
             raise ConfigurationError(f"{name} holds ${{, which Katib would take for a placeholder; write it otherwise")
     plain = {name: value.replace("$(", "$$(") for name, value in own.items()}  # Kubernetes would expand $(NAME)
     values = {PARAMETER + p.name: f"${{trialParameters.{p.name}}}" for p in inputs.tuning.parameters}
-    return {**plain, **values}
-
-
-def _whole_cores(cpu: str) -> int:
-    cores = float(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
-    return max(1, int(cores))
+    if source:
+        values[NAME] = f"${{trialParameters.{TRIAL_NAME}}}"
+    entries = [{"name": name, "value": value} for name, value in (plain | values).items()]
+    return [*entries, *(job.s3_environment() if source else [])]
 
 
 def longest_seconds(spec: TuneSpec) -> int:

@@ -65,6 +65,11 @@ def read_state(experiment: Mapping[str, Any]) -> ExperimentState:
     return ExperimentState("created", ended=ended, failed=failed)
 
 
+def in_order(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Trial objects in the order of creation: the place in it is a trial's number."""
+    return sorted(trials, key=lambda t: (t["metadata"].get("creationTimestamp", ""), t["metadata"]["name"]))
+
+
 def read_trials(trials: Sequence[Mapping[str, Any]], spec: TuneSpec) -> list[TrialRecord]:
     """Reads the trials that have ended.
 
@@ -75,12 +80,14 @@ def read_trials(trials: Sequence[Mapping[str, Any]], spec: TuneSpec) -> list[Tri
     Returns:
         Their records in the order of creation; values have the parameters' own types.
     """
-    ordered = sorted(trials, key=lambda t: (t["metadata"].get("creationTimestamp", ""), t["metadata"]["name"]))
-    found = [(trial, _ended(trial)) for trial in ordered]
+    found = [(trial, _ended(trial)) for trial in in_order(trials)]
     return [_record(number, trial, end, spec) for number, (trial, end) in enumerate(found) if end is not None]
 
 
-def conclude(experiment: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], spec: TuneSpec) -> list[TrialRecord]:
+def conclude(
+    experiment: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], spec: TuneSpec,
+    records: list[TrialRecord] | None = None,
+) -> list[TrialRecord]:  # fmt: skip
     """Gives the trials of an Experiment that is over, unless it came to nothing.
 
     Katib says Succeeded also where all trials failed; that a trial succeeded is required here.
@@ -89,6 +96,7 @@ def conclude(experiment: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
         experiment: The object.
         trials: Its Trial objects.
         spec: The search.
+        records: The trials, where more is known of them than the objects tell.
 
     Returns:
         The records of its trials.
@@ -97,7 +105,7 @@ def conclude(experiment: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
         PlatformError: It is not over yet, or its suggestions failed.
         DataError: Too many trials failed, or none succeeded.
     """
-    state, records = read_state(experiment), read_trials(trials, spec)
+    state, records = read_state(experiment), read_trials(trials, spec) if records is None else records
     name = experiment["metadata"]["name"]
     if not state.over:
         raise PlatformError(f"the Experiment {name} is {state.phase}, not over; wait for it")

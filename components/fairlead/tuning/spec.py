@@ -13,6 +13,7 @@ from fairlead.errors import nearest
 from fairlead.sections import Section
 from fairlead.tuning.algorithms import Algorithm, EarlyStopping
 from fairlead.tuning.space import Parameter
+from fairlead.tuning.trial_job import TrialJob
 
 DIRECTIONS = {
     "validation_log_loss": "minimize",
@@ -115,6 +116,7 @@ class TuneSpec(Section):
         maximum_seconds: No trial starts when the search has taken so long, killed runs of it included.
         trial_seconds: A trial that takes longer has failed.
         parameters: The dimensions of the search.
+        pod: In a cluster: how a trial's pod runs.
     """
 
     objective: Objective
@@ -129,6 +131,7 @@ class TuneSpec(Section):
     maximum_seconds: int | None = Field(default=None, ge=1)
     trial_seconds: int = Field(default=3600, ge=1)
     parameters: list[Parameter] = Field(min_length=1)
+    pod: TrialJob = TrialJob()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,22 +6,32 @@ FAIRLEAD_PARAMETER_learning_rate=0.003 python -m fairlead.tuning.trial
 A value may also be an argument: learning_rate=0.003. After each epoch the search's metrics are written to standard
 output as Katib's collector reads them, `validation_log_loss=0.61`, and at the end those of the epoch whose weights
 would be kept. A trial that fails, or whose figures are no numbers, says why on standard error and ends with 1.
+
+In a cluster it fetches the datasets from the object store (FAIRLEAD_TRIAL_DATA), and leaves its model, its curve and
+the reason of a failure there (FAIRLEAD_TRIAL_STORE), under its own name (FAIRLEAD_TRIAL_NAME).
 """
 
 import json
 import math
 import os
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from fairlead.errors import ConfigurationError, DataError, FairleadError, nearest
 from fairlead.tuning.sampling import Values
-from fairlead.tuning.search import TRIAL_ERRORS, Figures, check_told, explain
+from fairlead.tuning.search import TRIAL_ERRORS, Figures, TrialStopped, check_told, explain
 from fairlead.tuning.spec import Objective, TuneSpec
+from fairlead.tuning.study import FAILED, STOPPED, SUCCEEDED
+from fairlead.tuning.trial_job import INPUTS, LEAST_SECONDS, PARAMETER
+from fairlead.tuning.trial_store import Note, TrialStore
 from fairlead.tuning.trials import Inputs, Trainer
 
-INPUTS, PARAMETER, LEAST_SECONDS = "FAIRLEAD_TRIAL", "FAIRLEAD_PARAMETER_", "FAIRLEAD_TRIAL_LEAST_SECONDS"
+_STOPPED = 128 + signal.SIGTERM  # the exit code of a trial that Katib's collector, or a kubelet, has stopped
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -34,31 +44,72 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     Returns:
         The exit code.
     """
+    store, note = None, Note()
     try:
-        inputs = read_inputs(environment)
-        run(inputs, read_values(arguments, environment, inputs.tuning), float(environment.get(LEAST_SECONDS, "0")))
+        store, inputs = TrialStore.of(environment), read_inputs(environment)
+        if store is not None:
+            store.fetch(inputs, environment)
+        values = read_values(arguments, environment, inputs.tuning)
+        run(inputs, values, float(environment.get(LEAST_SECONDS, "0")), note, store)
     except TRIAL_ERRORS as error:
         sys.stderr.write(f"{error if isinstance(error, FairleadError) else explain(error)}\n")
-        return 1
+        return _end(store, note, FAILED, explain(error), 1)
+    except TrialStopped:
+        return _end(store, note, STOPPED, "", _STOPPED)
     return 0
 
 
-def run(inputs: Inputs, values: Values, least_seconds: float = 0) -> None:
+def _end(store: TrialStore | None, note: Note, state: str, error: str, code: int) -> int:
+    """Keeps how the trial ended, if that can be kept."""
+    note.state, note.error = state, error
+    if store is not None:
+        try:
+            store.write_note(note, now=True)
+        except FairleadError as cause:
+            sys.stderr.write(f"how the trial ended could not be stored either: {cause}\n")
+    return code
+
+
+def run(
+    inputs: Inputs, values: Values, least_seconds: float = 0, note: Note | None = None, store: TrialStore | None = None
+) -> None:
     """Trains with the values and writes the figures.
 
     Args:
         inputs: What the search looks at.
         values: By the parameters' names.
         least_seconds: Wait at the end until it has taken so long: Katib's collector misses what ends before it starts.
+        note: Where to write down how far it is.
+        store: Where to keep the note, and the model.
 
     Raises:
         DataError: A figure is not finite.
         ConfigurationError: The recipe tells no such metric as the search aims at.
     """
-    started, objective = time.monotonic(), inputs.tuning.objective
-    kept = Trainer(inputs)(values, lambda figures: write_figures(figures, objective))
-    write_figures(kept, objective)
+    started, objective, note = time.monotonic(), inputs.tuning.objective, note or Note()
+
+    def hear(figures: Figures) -> None:
+        write_figures(figures, objective)
+        note.seconds = time.monotonic() - started
+        note.figures = {name: figures[name] for name in objective.metrics}
+        note.curve.append(figures[objective.metric])
+        if store is not None:
+            store.write_note(note)
+
+    trained = Trainer(inputs).fit(values, hear)
+    kept = trained.fitted.best.validation
+    note.seconds, note.state = time.monotonic() - started, SUCCEEDED
+    note.figures = {name: kept[name] for name in objective.metrics if name in kept}
+    if store is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            store.write_checkpoint(inputs, values, trained, Path(scratch))
+        store.write_note(note, now=True)
+    write_figures(kept, objective)  # the last line, so that what Katib calls the latest is the kept epoch's
     time.sleep(max(0.0, least_seconds - (time.monotonic() - started)))
+
+
+def _stop(_number: int, _frame: Any) -> None:
+    raise TrialStopped
 
 
 def write_figures(figures: Figures, objective: Objective) -> None:
@@ -114,4 +165,5 @@ def read_values(arguments: Sequence[str], environment: Mapping[str, str], tuning
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:], os.environ))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fairlead.errors import ConfigurationError, DataError, nearest
-from fairlead.training.recipes.protocol import Epoch
+from fairlead.training.recipes.protocol import Epoch, Fitted, Prepared
 from fairlead.training.recipes.registry import find_recipe
 from fairlead.training.spec import ModelSpec, TrainSpec
 from fairlead.tuning.sampling import Values
@@ -62,7 +62,8 @@ class Inputs:
 
     def as_json(self) -> str:
         """All of it as one line of JSON: what a worker and a trial's pod get."""
-        sections = {name: getattr(self, name).model_dump(by_alias=True) for name in ("model", "train", "tuning")}
+        names = ("model", "train", "tuning")
+        sections = {name: getattr(self, name).model_dump(by_alias=True, exclude={"pod"}) for name in names}
         paths = {"train_path": str(self.train_path), "validation_path": str(self.validation_path)}
         return json.dumps({**paths, **sections, "label": self.label})
 
@@ -101,6 +102,10 @@ class Trainer:
         self.recipe.load(trial=True)
 
     def __call__(self, values: Values, hear: Callable[[Figures], None]) -> Figures:
+        """The figures of the epoch whose weights are kept; see `fit`."""
+        return self.fit(values, hear).fitted.best.validation
+
+    def fit(self, values: Values, hear: Callable[[Figures], None]) -> "Trained":
         """Trains with a trial's values.
 
         Args:
@@ -108,7 +113,7 @@ class Trainer:
             hear: Called after each epoch with its figures; may raise to stop.
 
         Returns:
-            The figures of the epoch whose weights are kept.
+            The weights, the learning curve, and what makes the model again.
 
         Raises:
             ConfigurationError: A value is not allowed.
@@ -123,4 +128,18 @@ class Trainer:
             if epoch is not None:
                 hear(epoch.validation)
 
-        return self.recipe.fit_trial(self.data.with_spec(spec), observe).best.validation
+        data = self.data.with_spec(spec)
+        return Trained(self.recipe.fit_trial(data, observe), data)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trial leaves.
+
+    Attributes:
+        fitted: Weights and learning curve.
+        data: What it was trained on, with the trial's own hyperparameters.
+    """
+
+    fitted: Fitted
+    data: Prepared

@@ -9,7 +9,8 @@ from unit.training.late_rows import MODEL
 from unit.tuning.searches import section
 from unit.tuning.toy_recipe import NAME
 
-from fairlead.tuning.experiment import TrialJob, build_experiment
+from fairlead.tuning.experiment import build_experiment
+from fairlead.tuning.trial_job import TrialJob
 from fairlead.tuning.trials import Inputs
 
 RATE = {"name": "log10_learning_rate", "parameterType": "double", "feasibleSpace": {"min": "-3", "max": "-1"}}

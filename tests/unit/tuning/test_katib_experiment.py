@@ -8,8 +8,9 @@ from kubeflow_katib_api.models import V1beta1Experiment
 from unit.tuning.experiments import MOOD, STOPPING, build, container_of, inputs, job_of
 
 from fairlead.errors import ConfigurationError
-from fairlead.tuning.experiment import TrialJob, build_experiment, longest_seconds, read_search
-from fairlead.tuning.trial import INPUTS, PARAMETER, read_inputs
+from fairlead.tuning.experiment import build_experiment, longest_seconds, read_search
+from fairlead.tuning.trial import read_inputs
+from fairlead.tuning.trial_job import INPUTS, PARAMETER, TrialJob
 from fairlead.tuning.trials import Inputs
 
 

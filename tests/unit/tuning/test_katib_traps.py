@@ -9,10 +9,11 @@ from unit.tuning.experiments import RATE, STOPPING, WIDTH, build, container_of, 
 from unit.tuning.searches import GRID, PARAMETERS, section
 
 from fairlead.errors import ConfigurationError
-from fairlead.tuning.experiment import TrialJob, build_experiment
+from fairlead.tuning.experiment import build_experiment
 from fairlead.tuning.services import refuse_misread
 from fairlead.tuning.spec import TuneSpec
 from fairlead.tuning.traps import refuse_traps
+from fairlead.tuning.trial_job import TrialJob
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -13,10 +13,11 @@ from unit.training.late_rows import MODEL, TRAIN, late_table, write_table
 from unit.tuning.searches import section
 from unit.tuning.toy_recipe import NAME
 
-from fairlead.tuning.experiment import TrialJob, build_experiment
+from fairlead.tuning.experiment import build_experiment
 from fairlead.tuning.search import Search, run_here
 from fairlead.tuning.study import open_study
-from fairlead.tuning.trial import INPUTS, main
+from fairlead.tuning.trial import main
+from fairlead.tuning.trial_job import INPUTS, TrialJob
 from fairlead.tuning.trials import Inputs, Trainer
 
 FILTER = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)", re.ASCII)  # the collector's own

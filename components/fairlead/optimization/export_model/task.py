@@ -185,7 +185,7 @@ def _lineage(checkpoint: Checkpoint, sample_path: Path | str) -> dict[str, Any]:
     return {
         **checkpoint.lineage,
         "recipe": checkpoint.design.spec.recipe,
-        "hyperparameters": checkpoint.design.spec.model_dump(),
+        "hyperparameters": checkpoint.design.spec.model_dump(exclude={"pod"}),
         "seed": checkpoint.design.spec.seed,
         "best_epoch": asdict(checkpoint.fitted.best),
         "statistics": checkpoint.statistics,

@@ -19,7 +19,7 @@ _LINES = 30  # of the processes' output, in an error
 
 
 def train_together(job: Job, work: Path) -> Checkpoint:
-    """Trains with as many processes on this machine as the job says.
+    """Trains with as many processes on this machine as the job says; it stands for all nodes.
 
     Args:
         job: What to train.
@@ -37,7 +37,7 @@ def train_together(job: Job, work: Path) -> Checkpoint:
     job.write(work / JOB)
     command = [
         sys.executable, "-W", "ignore", "-m", "fairlead.training.engine.agent", "--standalone",
-        "--nproc-per-node", str(job.spec.processes), "-m", "fairlead.training.engine", str(work / JOB),
+        "--nproc-per-node", str(job.spec.world), "-m", "fairlead.training.engine", str(work / JOB),
     ]  # fmt: skip
     environment = {"OMP_NUM_THREADS": str(job.spec.threads or 1), **os.environ, "FAIRLEAD_PARENT": str(os.getpid())}
     status, output = _run(command, environment)

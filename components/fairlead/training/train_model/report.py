@@ -111,7 +111,7 @@ def _add_resources(page: Page, checkpoint: Checkpoint, resources: Mapping[str, A
 
 
 def _add_hyperparameters(page: Page, checkpoint: Checkpoint) -> None:
-    tuned, spec = checkpoint.lineage["tuned"], checkpoint.design.spec.model_dump(exclude={"budget"})
+    tuned, spec = checkpoint.lineage["tuned"], checkpoint.design.spec.model_dump(exclude={"budget", "pod"})
     values = {**spec.pop("options"), **spec}
     page.heading("Hyperparameters")
     page.table(

@@ -16,6 +16,7 @@ from fairlead.training.job import Job, do
 from fairlead.training.progress import Spending, Teller, check_budget, cost_of
 from fairlead.training.spec import ModelSpec, TrainSpec
 from fairlead.training.tracking import Tracked
+from fairlead.training.train_model.in_cluster import ClusterTraining, find_trainer
 from fairlead.training.train_model.report import write_report
 from fairlead.training.work import work_folder
 
@@ -71,14 +72,23 @@ def train(
     """
     job = _job(train_path, validation_path, model, train_spec, label, best_path)
     job.recipe()  # a wrong one is told before anything is read
-    with work_folder(job) as work, beside(work, _tracked(job), _country(job)) as companion:
-        checkpoint, resources = _train(job, work, companion)
-        check_budget(job.spec.budget, resources["seconds"], resources.get("kilowatt_hours", 0.0))
+    place = settings()
+    cluster = find_trainer(job, place)
+    with (
+        work_folder(job) as work,
+        beside(work, _tracked(job), "" if cluster else _country(job)) as companion,  # its pods are elsewhere
+    ):
+        training = ClusterTraining(job, cluster, place, work) if cluster else None
+        checkpoint, resources = _train(job, work, companion, training)
+        machines = job.spec.nodes if training else 1
+        check_budget(job.spec.budget, resources["seconds"], resources.get("kilowatt_hours", 0.0), machines)
         checkpoint.write(checkpoint_path)
         atomic.write_json(Path(checkpoint_path) / RESOURCES, resources)
         result = Training(_metrics(checkpoint, resources), _metadata(checkpoint, resources))
         write_report(report_path, checkpoint, result.metrics, resources)
         companion.close("FINISHED", _final(checkpoint, result, checkpoint_path, report_path))
+    if training:
+        training.forget()
     return result
 
 
@@ -91,10 +101,14 @@ def _job(
     return Job(Path(train_path), Path(validation_path), ModelSpec.parse(model, "model"), spec, label, tuned)
 
 
-def _train(job: Job, work: Path, companion: Beside) -> tuple[Checkpoint, dict[str, Any]]:
-    """Trains, in this process or in several, and says what it took."""
+def _train(
+    job: Job, work: Path, companion: Beside, training: ClusterTraining | None
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """Trains, in this process or in several, here or in a cluster, and says what it took."""
     companion.begin()
-    if job.spec.processes > 1:
+    if training:
+        checkpoint = training.run()
+    elif job.spec.world > 1:
         from fairlead.training.engine.launch import train_together
 
         checkpoint = train_together(job, work)
@@ -102,14 +116,15 @@ def _train(job: Job, work: Path, companion: Beside) -> tuple[Checkpoint, dict[st
         with Teller.of(job, work) as teller:
             checkpoint = do(job, teller, work)
     spent = Spending(work, job.spec.budget)
-    return checkpoint, _resources(job, spent.before, companion.end(spent.before))
+    machines = job.spec.nodes if training else 1
+    return checkpoint, _resources(job, spent.before, companion.end(spent.before), machines)
 
 
-def _resources(job: Job, seconds: float, energy: Mapping[str, Any]) -> dict[str, Any]:
+def _resources(job: Job, seconds: float, energy: Mapping[str, Any], machines: int) -> dict[str, Any]:
     budget = job.spec.budget
-    cost = cost_of(budget, seconds, energy.get("kilowatt_hours", 0.0))
+    cost = cost_of(budget, seconds, energy.get("kilowatt_hours", 0.0), machines)
     priced = {"cost": cost} if budget.price_per_hour or budget.price_per_kilowatt_hour else {}
-    return {"seconds": seconds, "processes": job.spec.processes, **priced, **energy}
+    return {"seconds": seconds, "processes": job.spec.world, **priced, **energy}
 
 
 def _country(job: Job) -> str:
@@ -120,7 +135,7 @@ def _tracked(job: Job) -> Tracked | None:
     place = settings()
     if not place.tracking:
         return None
-    sections = {"model": job.model.model_dump(), "train": job.spec.model_dump()}
+    sections = {"model": job.model.model_dump(), "train": job.spec.model_dump(exclude={"pod"})}
     data = {
         role: lineage.describe_dataset(path) for role, path in (("train", job.train), ("validation", job.validation))
     }

@@ -22,6 +22,7 @@ from fairlead.tuning.search import Search, run_here
 from fairlead.tuning.spec import TuneSpec
 from fairlead.tuning.study import FAILED, FILE, STOPPED, Study, TrialRecord, open_study
 from fairlead.tuning.trials import Inputs, Trainer
+from fairlead.tuning.tune_model.in_cluster import ClusterSearch, find_katib
 from fairlead.tuning.tune_model.report import write_report, write_trials
 
 KEPT_STUDIES = 20  # the latest: their trials need not be run again
@@ -40,11 +41,13 @@ class Tuning:
         metrics: Figures for the run's page.
         best: The best trial.
         trials: All finished trials.
+        checkpoint: Where the best trial's model lies; empty where trials ran here, which leave none.
     """
 
     metrics: dict[str, float]
     best: TrialRecord
     trials: list[TrialRecord]
+    checkpoint: str = ""
 
 
 def tune(
@@ -89,16 +92,26 @@ def tune(
             "model": model, "train": train_spec, "tuning": tuning, "label": label,
         }
     )  # fmt: skip
-    trials = _search(inputs)
+    trials, checkpoint = _search(inputs)
     best = choose_best(trials, inputs.tuning)
-    result = Tuning(_metrics(best, trials, inputs.tuning), best, trials)
-    atomic.write_json(best_path, best_json(best, inputs))
+    result = Tuning(_metrics(best, trials, inputs.tuning), best, trials, checkpoint)
+    atomic.write_json(best_path, best_json(best, inputs, checkpoint))
     write_trials(trials_path, trials, inputs.tuning, str(inputs.train_path.name))
     write_report(report_path, best, trials, inputs.tuning)
     return result
 
 
-def _search(inputs: Inputs) -> list[TrialRecord]:
+def _search(inputs: Inputs) -> tuple[list[TrialRecord], str]:
+    """Searches by Katib where the settings and the cluster allow it, here otherwise."""
+    place = settings()
+    cluster = find_katib(place)
+    if cluster is None:
+        return _search_here(inputs), ""
+    found = ClusterSearch(inputs, cluster, place, study_folder(inputs).name, choose_best).run()
+    return found.trials, found.checkpoint
+
+
+def _search_here(inputs: Inputs) -> list[TrialRecord]:
     """Goes on with the study of these inputs until it is over; what it holds then."""
     spec, folder = inputs.tuning, study_folder(inputs)
     forget_old(folder.parent, folder.name)
@@ -146,11 +159,12 @@ def study_folder(inputs: Inputs) -> Path:
 
     How long the search may go on is left out, so that more trials of it can be asked for.
     """
-    limits = {"max_trials", "parallel_trials", "max_failed_trials", "resume_policy", "maximum_seconds", "trial_seconds"}
+    limits = {"max_trials", "parallel_trials", "max_failed_trials", "resume_policy", "maximum_seconds", "trial_seconds",
+              "pod"}  # fmt: skip
     content = {
         "train": datasets.read_manifest(inputs.train_path).digest,
         "validation": datasets.read_manifest(inputs.validation_path).digest,
-        "model": inputs.model.model_dump(), "spec": inputs.train.model_dump(), "label": inputs.label,
+        "model": inputs.model.model_dump(), "spec": inputs.train.model_dump(exclude={"pod"}), "label": inputs.label,
         "tuning": inputs.tuning.model_dump(exclude={**dict.fromkeys(limits, True), "objective": {"goal"}}),
         "code": _code_digest(inputs.train.recipe), "optuna": version("optuna"),
     }  # fmt: skip
@@ -211,12 +225,13 @@ def _metrics(best: TrialRecord, trials: Sequence[TrialRecord], tuning: TuneSpec)
     return {**figures, **states, "seconds": round(sum(trial.seconds for trial in trials), 3)}
 
 
-def best_json(best: TrialRecord, inputs: Inputs) -> dict[str, Any]:
+def best_json(best: TrialRecord, inputs: Inputs, checkpoint: str = "") -> dict[str, Any]:
     """What train_model takes.
 
     Args:
         best: The best trial.
         inputs: What the search looked at.
+        checkpoint: Where its model lies, if it left one.
 
     Returns:
         The hyperparameters, and where they come from.
@@ -229,4 +244,5 @@ def best_json(best: TrialRecord, inputs: Inputs) -> dict[str, Any]:
         "algorithm": inputs.tuning.algorithm.name,
         "trial": best.number,
         "train_digest": datasets.read_manifest(inputs.train_path).digest,
+        **({"checkpoint": checkpoint} if checkpoint else {}),
     }
