@@ -222,6 +222,8 @@ def _check_permissions(path: Path, found: os.stat_result) -> None:
     if found.st_uid not in {os.geteuid(), 0}:
         raise ConfigurationError(f"the private key {path} belongs to another user; copy it, or run as that user")
     others = 0o077 if found.st_uid == os.geteuid() else 0o037
+    if found.st_uid == 0 and settings().platform == "kubeflow":
+        others = 0o022  # a Secret's volume has mode 644, which KFP cannot change, and lies in this container alone
     if found.st_mode & others:
         raise ConfigurationError(
             f"the private key {path} can be read by others (mode {stat.S_IMODE(found.st_mode):o}); run: "

@@ -21,19 +21,25 @@ _MARKS = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--cluster", "on_cluster", is_flag=True, help="Look at the Kubernetes cluster instead of this machine.")
+@click.option("--deep", is_flag=True, help="With --cluster: make pods that pull the images and ask the stores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, on_cluster: bool, deep: bool, as_json: bool) -> None:
     """Say what is missing to run here, with the one command that mends it.
 
-    With the NAME of a pipeline (or the path of your own pipeline.py), its problem.yaml and data are looked at too.
-    Ends with status 1 if something needed is missing.
+    With the NAME of a pipeline (or the path of your own pipeline.py), its problem.yaml and data are looked at too; on a
+    cluster, what its components need there. Ends with status 1 if something needed is missing.
 
     \b
     Examples:
       fairlead doctor
       fairlead doctor flights
+      fairlead doctor --cluster
+      fairlead doctor --cluster --deep flights
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    checks = list(_checks(settings(), name))
+    if deep and not on_cluster:
+        raise click.UsageError("--deep makes pods on a cluster: give --cluster too")
+    checks = list(_on_cluster(settings(), name, deep=deep) if on_cluster else _checks(settings(), name))
     if as_json:
         click.echo(json.dumps([vars(check) for check in checks], indent=1))
     else:
@@ -50,13 +56,30 @@ def _checks(current: Settings, name: str | None) -> Iterator[Check]:
         yield from check_pipeline(name)
 
 
+def _on_cluster(current: Settings, name: str | None, *, deep: bool) -> Iterator[Check]:
+    """Yield what is found of the cluster, for a pipeline if one is named."""
+    from fairlead_pipelines import catalog
+    from fairlead_pipelines.command.cluster_checks import check_cluster, components_of
+
+    components: set[str] = set()
+    if name is not None:
+        try:
+            source = catalog.find(name)
+            components = components_of(catalog.load(source).pipeline_spec)
+        except FairleadError as error:
+            yield Check("pipeline", "bad", str(error), "fairlead compile --list")
+            return
+        yield Check("pipeline", "good", f"{source.module}: {len(components)} components")
+    yield from check_cluster(current, components, deep=deep)
+
+
 def _tell(checks: Iterable[Check]) -> None:
     """Print a line for each finding, and below each bad one its remedy."""
     for check in checks:
         mark, color = _MARKS[check.state]
-        click.echo(f"{click.style(mark, fg=color, bold=True)} {check.name:14} {check.finding}")
+        click.echo(f"{click.style(mark, fg=color, bold=True)} {check.name:15} {check.finding}")
         if check.mend and check.state != "good":
-            click.echo(f"{'':17}{click.style('→', fg=color)} {check.mend}")
+            click.echo(f"{'':18}{click.style('→', fg=color)} {check.mend}")
 
 
 def check_platform(current: Settings) -> Iterator[Check]:

@@ -7,22 +7,20 @@ from fairlead.deployment.judge import Judge
 from fairlead.deployment.records import Records, RolloutState
 from fairlead.deployment.spec import SHADOW, RolloutSpec
 from fairlead.errors import RolloutError, nearest
-from fairlead.platform.laptop.places import Places
-from fairlead.platform.laptop.state import short
-from fairlead.settings import settings
+from fairlead.platform.serving import home
 
+_DIGITS = 12  # of a digest
 _COLORS = {"promoted": "green", "rolled_back": "red", "inconclusive": "yellow"}
 _BAR = 20
 _EVENTS = 6
 
 
 def _records(name: str) -> Records:
-    folder = Places(settings().platform_home).rollouts
-    known = sorted(file.stem for file in folder.glob("*.json"))
+    known = home().rolled_out()
     if name not in known:
         hint = nearest(name, known) if known else "none was rolled out here; run: fairlead run flights"
         raise RolloutError(f"there was no rollout of {name!r}; {hint}")
-    return Records(folder, name)
+    return Records(home().records(name))
 
 
 def latest(name: str) -> RolloutState:
@@ -33,7 +31,7 @@ def latest(name: str) -> RolloutState:
         StateError: It is corrupt.
     """
     records = _records(name)
-    state = RolloutState.load(records.state)
+    state = records.load()
     if state is None:
         raise RolloutError(f"there was no rollout of {name!r}")
     return state
@@ -65,7 +63,7 @@ def history(name: str) -> Any:
 
     table = Table("time", "by", "version", "outcome", "why", box=box.SIMPLE_HEAD)
     for record in _records(name).past():
-        version = str(record.get("version") or short(str(record.get("digest", ""))))
+        version = str(record.get("version") or _short(str(record.get("digest", ""))))
         outcome = str(record.get("outcome", ""))
         why = "; ".join(record.get("reasons") or [str(record.get("reason", ""))])
         table.add_row(str(record["time"]), str(record.get("by", "")), version, _colored(outcome), why)
@@ -73,8 +71,8 @@ def history(name: str) -> Any:
 
 
 def _title(state: RolloutState) -> str:
-    stable = short(state.stable) if state.stable else "nothing"
-    what = f"[bold]{state.name}[/] version {state.version} ({short(state.digest)}) against {stable}"
+    stable = _short(state.stable) if state.stable else "nothing"
+    what = f"[bold]{state.name}[/] version {state.version} ({_short(state.digest)}) against {stable}"
     return f"{what}: {_colored(state.outcome) if state.outcome else f'[cyan]{state.phase}[/]'}"
 
 
@@ -118,3 +116,7 @@ def _bar(finding: Finding) -> str:
     filled = round(share * _BAR)
     color = "red" if finding.rejected else "yellow" if finding.suspicious else "green"
     return f"[{color}]{'█' * filled}[/][dim]{'·' * (_BAR - filled)}[/] {share:4.0%}"
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_DIGITS]

@@ -15,12 +15,17 @@ from fairlead.errors import FairleadError, nearest
 
 COMMANDS = {
     "run": "Run a pipeline here; ends with where the model serves.",
+    "submit": "Run a pipeline on Kubeflow Pipelines, and follow it.",
+    "follow": "Follow a run on Kubeflow Pipelines, and fetch what it made.",
+    "recurring": "List, pause, resume or delete recurring runs there.",
     "compile": "Write the packages that Kubeflow Pipelines takes.",
     "components": "Show the catalog, or one component's inputs and outputs.",
     "status": "Show what serves, and how the traffic is split.",
     "up": "Start the laptop platform, with what served before.",
     "down": "Stop the laptop platform; what it served is remembered.",
     "rollout": "Watch a rollout's evidence, or list earlier ones.",
+    "why": "Show why a request was answered as it was.",
+    "feedback": "Put reported outcomes from a file into a service's log.",
     "promote": "Send all traffic of a service to its canary, by hand.",
     "rollback": "Send all traffic back to the stable version, by hand.",
     "verify": "Check a model's package, verdicts and signatures.",

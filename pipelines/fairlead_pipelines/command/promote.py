@@ -10,7 +10,7 @@ def command(name: str, reason: str) -> None:
     """Send all traffic of the service NAME to its canary now, without waiting for more evidence.
 
     The old version's requests are answered, then its server stops; the registry's alias champion follows. Who did it,
-    when and why is recorded under .fairlead/platform/rollouts/.
+    when and why is recorded: fairlead rollout history NAME.
 
     \b
     Example:

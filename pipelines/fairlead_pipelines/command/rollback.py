@@ -10,8 +10,8 @@ def command(name: str, reason: str) -> None:
     """Send all traffic of the service NAME back, now: from a canary to the stable version, or, if there is no canary,
     from the stable version to the one before it.
 
-    No request fails meanwhile: a version gets traffic only when it is ready. Who did it, when and why is recorded under
-    .fairlead/platform/rollouts/.
+    No request fails meanwhile: a version gets traffic only when it is ready. Who did it, when and why is recorded:
+    fairlead rollout history NAME.
 
     \b
     Example:

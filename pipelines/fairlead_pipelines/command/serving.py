@@ -1,15 +1,13 @@
-"""What the commands that look at or change the laptop platform share."""
+"""What the commands that look at or change what serves share."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fairlead.errors import PlatformError
 from fairlead.platform.laptop.client import Supervisor, connect, running
-from fairlead.platform.laptop.counters import VersionCounters
 from fairlead.platform.laptop.places import Places
 from fairlead.platform.laptop.state import short
-from fairlead.platform.laptop.status import PlatformStatus, ServiceStatus, VersionStatus
+from fairlead.platform.serving import ServiceStatus, Tally, VersionStatus
 from fairlead.settings import settings
 
 _CONDITIONS = {"ready": "green", "starting": "yellow", "restarting": "yellow"}
@@ -35,32 +33,25 @@ def connected() -> Supervisor:
     return connect(start=False)
 
 
-def counters(supervisor: Supervisor, service: str) -> Mapping[str, VersionCounters]:
-    """Return what each version was asked and answered; nothing while the proxy is starting again."""
-    try:
-        return supervisor.counters(service)
-    except PlatformError:
-        return {}
-
-
-def view(status: PlatformStatus, counts: Mapping[str, Mapping[str, VersionCounters]]) -> list[Any]:
-    """Return what rich can print of a platform's state.
+def view(
+    services: Mapping[str, ServiceStatus], tallies: Mapping[str, Mapping[str, Tally]], remark: str = ""
+) -> list[Any]:
+    """Return what rich can print of what serves.
 
     Args:
-        status: What runs.
-        counts: By service and digest, what was asked and answered.
+        services: What runs, by name.
+        tallies: By service and digest, what was asked and answered.
+        remark: What is wrong with what stands in front of all services.
     """
-    if not status.services:
-        return ["The platform runs; no service is deployed. Start one: fairlead run flights"]
+    if not services:
+        return ["No service is deployed. Start one: fairlead run flights"]
     parts: list[Any] = []
-    for service in status.services.values():
-        parts += [f"[bold]{service.name}[/]  {service.endpoint}", _versions(service, counts.get(service.name, {}))]
-    if status.envoy.condition != "ready":
-        parts.append(f"[yellow]The proxy is {status.envoy.condition}; its log: {status.envoy.log}[/]")
-    return parts
+    for service in services.values():
+        parts += [f"[bold]{service.name}[/]  {service.endpoint}", _versions(service, tallies.get(service.name, {}))]
+    return parts + ([f"[yellow]{remark}[/]"] if remark else [])
 
 
-def _versions(service: ServiceStatus, counts: Mapping[str, VersionCounters]) -> Any:
+def _versions(service: ServiceStatus, tallies: Mapping[str, Tally]) -> Any:
     """Return the table of a service's versions."""
     from rich import box
     from rich.table import Table
@@ -69,7 +60,7 @@ def _versions(service: ServiceStatus, counts: Mapping[str, VersionCounters]) -> 
     for column in table.columns[-2:]:
         column.justify = "right"
     for digest, version in service.versions.items():
-        count = counts.get(digest, VersionCounters())
+        count = tallies.get(digest, Tally())
         row = (version.version, short(digest), _role(service, digest), f"{version.percent:g} %", _condition(version))
         table.add_row(*row, f"{count.succeeded:,}", f"{count.failed:,}")
     return table

@@ -32,7 +32,7 @@ def print_summary(run: Run, seconds: float, console: Console) -> None:
     console.print(
         f"\n[green]{run.pipeline} succeeded[/] in {seconds:.0f} s ({len(steps)} steps{again})", highlight=False
     )
-    _print_verdicts(run, console)
+    print_verdicts(run, console)
     line = curl_line(run)
     if line:
         console.print(f"\nserves at {run.output('endpoint')}; try it:", highlight=False)
@@ -106,8 +106,13 @@ def _example(run: Run) -> dict[str, Any] | None:
     return {name: plain(value) for name, value in last.to_pylist()[0].items()}
 
 
-def _print_verdicts(run: Run, console: Console) -> None:
-    """Prints a line a verdict (a narrow terminal folds it); below it, in full, why a model was not approved."""
+def print_verdicts(run: Run, console: Console) -> None:
+    """Prints a line a verdict (a narrow terminal folds it); below it, in full, why a model was not approved.
+
+    Args:
+        run: The run.
+        console: Where to print.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

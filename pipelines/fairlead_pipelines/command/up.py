@@ -25,7 +25,7 @@ def command() -> None:
         ready = serving.wait_until_ready(supervisor, lambda version: version.percent > 0, _READY_SECONDS)
         status = supervisor.status()
     console = Console()
-    for part in serving.view(status, {}):
+    for part in serving.view(status.services, {}):
         console.print(part, highlight=False, soft_wrap=isinstance(part, str))
     if not ready:
         raise PlatformError(

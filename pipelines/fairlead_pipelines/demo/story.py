@@ -24,8 +24,10 @@ from fairlead_pipelines.demo.sabotage import slow_copy
 NAME = "flights"
 SUMMER = "2013-08-01"
 REQUESTS_PER_SECOND = 60
-CANARY = ("rollout.steps=[20, 50]", "rollout.minimum_requests=150")
-CAREFUL_CANARY = ("rollout.steps=[10, 50]", "rollout.minimum_requests=150")
+CANARY = ("rollout.steps=[shadow, 20, 50]", "rollout.minimum_requests=150")
+CAREFUL_CANARY = (
+    "rollout.steps=[shadow, 10, 50]", "rollout.shadow_percent=10", "rollout.minimum_requests=150",
+)  # fmt: skip
 MORE_MONTHS = (
     f"as_of={SUMMER}",
     "split.train_until=2013-07-01",

@@ -1,0 +1,1 @@
+"""Compiled packages for Kubeflow Pipelines: their images, their Kubernetes configuration, their checks."""
