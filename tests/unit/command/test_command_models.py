@@ -9,6 +9,7 @@ from memory_registry import MemoryRegistry, use
 from models import tiny_package
 
 from fairlead.platform.laptop.status import ServiceStatus, VersionStatus
+from fairlead.platform.serving import home
 from fairlead.registry import deployments, store
 from fairlead.registry.packages import FolderPackages
 from fairlead.settings import settings
@@ -117,6 +118,6 @@ def test_gc_tells_before_it_removes(digests: list[str]) -> None:
     assert [known.version for known in store.versions("flights")] == ["2", "4"]
     store.remove_alias("flights", "champion")
     assert "Nothing to remove" in call("gc", "--keep", "1").output
-    place = deployments.place_name(settings())
+    place = home().place
     assert "1 deployment records were dropped" in call("gc", "--forget", place, "--keep", "1", "--delete").output
     assert [known.version for known in store.versions("flights")] == ["4"]
