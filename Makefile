@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-cluster lint format lock compile golden bench clean
+.PHONY: help setup demo test test-slow test-cluster lint format lock compile golden images bench clean
 
 # The first Python 3.11 on the PATH; `make PYTHON=/path/to/python3.11 setup` says another.
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
@@ -39,7 +39,7 @@ test-slow: $(VENV)/.dev ## The tests that take minutes
 	$(BIN)/pytest -m "slow and not cluster and not gpu" $(PYTEST_ARGS)
 
 test-cluster: $(VENV)/.dev ## The tests that need a cluster (KUBECONFIG)
-	$(BIN)/pytest -m cluster $(PYTEST_ARGS)
+	$(BIN)/pytest -m "cluster and not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
@@ -56,6 +56,8 @@ lock: $(UV) ## Regenerate every lock; UPGRADE=--upgrade takes the newest version
 	$(COMPILE) $(UPGRADE) setup.py --extra laptop -o $(LOCKS)/laptop.lock
 	$(COMPILE) $(UPGRADE) setup.py requirements/dev.in --extra laptop -c $(LOCKS)/laptop.lock -o $(LOCKS)/dev.lock
 	$(COMPILE) setup.py -c $(LOCKS)/laptop.lock -o $(LOCKS)/base.lock
+	$(COMPILE) $(UPGRADE) images/sbom.in -o images/sbom.lock
+	$(COMPILE) $(UPGRADE) images/mlflow/requirements.in -o images/mlflow/requirements.lock
 	for extra in base-runtime training serving; do \
 		$(COMPILE) setup.py --extra $$extra -c $(LOCKS)/laptop.lock -o $(LOCKS)/$$extra.lock; done
 
@@ -64,6 +66,9 @@ compile: $(VENV)/.laptop ## Compile the pipelines into pipelines/fairlead_pipeli
 
 golden: $(VENV)/.dev ## Compile them and regenerate the golden files of the tests
 	$(BIN)/pytest tests/golden --regenerate-golden
+
+images: ## Build the container images; REGISTRY=… pushes them, TOOL=podman builds with it, RUNTIMES="base serving" some
+	@$(PYTHON) images/build.py $(RUNTIMES) --registry "$(REGISTRY)" --tool "$(TOOL)" $(IMAGES_ARGS)
 
 bench: $(VENV)/.dev ## Run every benchmark
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
