@@ -8,7 +8,7 @@ from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 from fairlead import image
 
 
-@dsl.component(base_image=image.SERVING, install_kfp_package=False, packages_to_install=[])
+@dsl.component(base_image=image.BASE, install_kfp_package=False, packages_to_install=[])
 def load_test_model(
     package: Input[Model],
     sample: Input[Dataset],
