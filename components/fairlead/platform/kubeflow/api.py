@@ -75,7 +75,7 @@ class Cluster:
 
         configuration = client.Configuration()
         configuration.retries = urllib3.Retry(
-            total=4, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), raise_on_status=False,
+            total=4, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False,
             allowed_methods=("GET", "PATCH", "PUT", "DELETE"),
         )  # fmt: skip
         inside = "KUBERNETES_SERVICE_HOST" in os.environ and not place.kube_context and "KUBECONFIG" not in os.environ
