@@ -17,6 +17,7 @@ BASE = f"fairlead-base:{__version__}"
 TRAINING = f"fairlead-training:{__version__}"
 SERVING = f"fairlead-serving:{__version__}"
 OURS = (BASE, TRAINING, SERVING)
+_NAMES = {reference.partition(":")[0] for reference in OURS}
 
 
 def place(reference: str, registry: str = "", pins: Mapping[str, str] | None = None) -> str:
@@ -30,7 +31,7 @@ def place(reference: str, registry: str = "", pins: Mapping[str, str] | None = N
     Returns:
         The reference for a pod.
     """
-    if reference not in OURS:
+    if reference.partition(":")[0] not in _NAMES:
         return reference
     pinned = (pins or {}).get(reference)
     return pinned or (f"{registry.rstrip('/')}/{reference}" if registry else reference)

@@ -1,34 +1,15 @@
 """The engine itself as the fault: killed at every step, two at once, a wall clock that jumps."""
 
 import multiprocessing
-import os
-import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 from crowd import Crowd
 from faults import CHECKS, SPEC, kept, service_of
 from laptops import Laptop
+from others import judge
 
 from fairlead.platform.serving import InChargeError
-
-
-def judge(home: str, port: int, name: str, spec: dict[str, Any]) -> None:
-    """Runs a rollout in a process of its own, as a pipeline's step does."""
-    os.environ.update({"FAIRLEAD_HOME": home, "FAIRLEAD_SERVING_PORT": str(port)})
-    platform = Laptop(Path(home), port)
-    rollout, records = platform.rollout(name, "b", **spec)
-    state = records.load()
-    if state is not None and state.phase != "done":
-        rollout.state = state
-        rollout.judge.restore(state.judge)
-    try:
-        with records.charge():
-            rollout.run()
-    except InChargeError:
-        sys.exit(7)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.5, 5.0], ids=["first", "middle", "late"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from others import run_one
 from redis_server import PASSWORD, RedisServer
 from shared_stores import client, materialize
 
@@ -24,7 +25,6 @@ from fairlead.features.check_feature_skew.task import check_feature_skew
 from fairlead.features.feast_library import quiet
 from fairlead.features.home_s3 import S3Home
 from fairlead.features.homes import open_home
-from fairlead.features.materialize_features.task import materialize_features
 from fairlead.features.online_redis import RedisOnline
 from fairlead.objects import Objects
 from fairlead.settings import settings
@@ -236,11 +236,6 @@ def test_a_killed_run_is_made_good(world: Any, shared: str, redis: RedisServer, 
     assert materialize(world, "2024-03-08").mode == "rebuilt"
     assert values(ask(tmp_path / "server")) == expected(world, "2024-03-08")
     assert not list(RedisOnline(settings(), "shops__fresh").keys())
-
-
-def run_one(features: str, repository: str, as_of: str) -> None:
-    """One materializer of several."""
-    materialize_features(features, "shops", repository, as_of)
 
 
 def test_two_materializers_at_once(world: Any, shared: str, tmp_path: Path) -> None:

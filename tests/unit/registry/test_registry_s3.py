@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from minio_server import MinioServer
 from models import tiny_package
+from others import keep
 
 from fairlead.errors import ConfigurationError, PackageError
 from fairlead.objects import Objects
@@ -148,11 +149,6 @@ def test_garbage_is_collected(model: str, backed: str, tmp_path: Path, monkeypat
     (lost,) = collect_garbage(1, dry_run=False, name=model, served=served)
     assert lost.digest == f"sha256:{'0' * 64}"
     assert below(f"{backed}/{model}/{'0' * 64}") == {}
-
-
-def keep(package: str, home: str, digest: str) -> None:
-    """One keeper of several."""
-    S3Packages(home).keep(Path(package), "flights", digest)
 
 
 def test_keepers_at_once(package: Path, home: str, tmp_path: Path) -> None:
