@@ -7,10 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 PASSWORD = "only-for-tests"
@@ -24,7 +26,10 @@ def find_redis() -> str:
     if found is None and os.getuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # no service is started
         command = ["apt-get", "install", "-y", "--no-install-recommends", "redis-server"]
-        subprocess.run(command, check=False, capture_output=True, timeout=300, env=environment)
+        with filelock.FileLock(Path(tempfile.gettempdir()) / "fairlead-redis.lock"):  # tests run in several processes
+            if shutil.which("redis-server") is None:
+                subprocess.run(["apt-get", "update"], check=False, capture_output=True, timeout=300)
+                subprocess.run(command, check=False, capture_output=True, timeout=300, env=environment)
         found = shutil.which("redis-server")
     if found is None:
         pytest.skip("there is no redis-server: apt-get install redis-server")
