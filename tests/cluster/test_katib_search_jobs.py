@@ -130,6 +130,7 @@ def test_trials_are_jobs_and_find_what_a_laptop_finds(place: Place, monkeypatch:
     assert sorted(table["epochs"].to_pylist()) == sorted(local["epochs"].to_pylist())
 
 
+@pytest.mark.slow
 def test_a_pod_that_cannot_start_is_explained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that nobody has: the Job's deadline ends the trial, and the kubelet's words are in the error."""
     monkeypatch.setattr(experiment, "OVERHEAD_SECONDS", 20)
@@ -140,6 +141,7 @@ def test_a_pod_that_cannot_start_is_explained(place: Place, monkeypatch: pytest.
     assert not place.experiments()
 
 
+@pytest.mark.slow
 def test_a_wrong_container_is_explained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """No pod is made, and only an event of the Job says why."""
     monkeypatch.setattr(experiment, "OVERHEAD_SECONDS", 15)
@@ -165,6 +167,7 @@ def test_a_failed_trial_says_why(place: Place) -> None:
     assert "greater than or equal to 0" in failed.error
 
 
+@pytest.mark.slow
 def test_a_trial_is_stopped_early(place: Place) -> None:
     """The collector ends the trial's process as another container of the same pod, and its curve is kept."""
     stopping = {"algorithmName": "medianstop", "algorithmSettings": {"min_trials_required": "1", "start_step": "3"}}
@@ -191,6 +194,7 @@ def when(found: Callable[[], Any], number: int) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_an_interrupt_deletes_all_and_a_kept_search_is_followed(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     """SIGTERM, as a kubelet sends it: the Experiment and its pods go; a kept one goes on and is found again."""
     caplog.set_level(logging.INFO)

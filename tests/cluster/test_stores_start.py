@@ -103,6 +103,7 @@ def test_redis_starts_and_wants_the_password(namespace: str, cluster: Cluster, t
     assert "noeviction" in ask("info", "memory")
 
 
+@pytest.mark.slow
 def test_mlflow_starts_and_answers(
     namespace: str, cluster: Cluster, tmp_path: Path, images: Callable[[str], str]
 ) -> None:
