@@ -43,7 +43,12 @@ class Life:
     done: list[str] = field(default_factory=list)
     failed: str = ""
     looks: int = 0
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """A run began when the server was told of it."""
+        told = self.run.get("created_at")
+        self.began = datetime.fromisoformat(told) if told else datetime.now(UTC)
 
     @property
     def order(self) -> list[str]:

@@ -1,8 +1,7 @@
 """Finds pipelines: those of this package by name, a user's own by the path of its file."""
 
-import importlib.util
+import importlib
 import re
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from fairlead import atomic
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.problem import Problem, arguments_for, load_problem
+from fairlead.source_files import execute
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "compiled"
@@ -84,17 +84,15 @@ def load(source: PipelineSource) -> Any:
         The KFP pipeline that it calls `pipeline`.
 
     Raises:
-        ConfigurationError: It defines none.
+        ConfigurationError: It defines none, or the file fails.
     """
     if source.module.is_relative_to(HERE):
         module = importlib.import_module(f"fairlead_pipelines.{source.module.parent.name}.{source.module.stem}")
     else:
-        spec = importlib.util.spec_from_file_location(f"fairlead_user_{source.module.stem}", source.module)
-        if spec is None or spec.loader is None:
-            raise ConfigurationError(f"{source.module} is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        try:
+            module = execute(source.module, f"fairlead_user_{source.module.stem}")
+        except Exception as error:
+            raise ConfigurationError(f"{source.module} fails: {type(error).__name__}: {error}") from error
     if not hasattr(getattr(module, "pipeline", None), "pipeline_spec"):
         raise ConfigurationError(
             f"{source.module} defines no pipeline; decorate a function `pipeline` by @dsl.pipeline"
@@ -183,5 +181,14 @@ def _typed(values: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, A
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     kinds = pipeline_spec_pb2.ParameterType
-    makers = {kinds.NUMBER_DOUBLE: float, kinds.STRING: str}
-    return {name: makers.get(parameters[name].parameter_type, lambda v: v)(value) for name, value in values.items()}
+    typed = dict(values)
+    for name, value in values.items():
+        kind = parameters[name].parameter_type
+        if kind == kinds.STRING:
+            typed[name] = str(value)
+        elif kind == kinds.NUMBER_DOUBLE:
+            try:
+                typed[name] = float(value)
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(f"{name} is a number, not {value!r}; give e.g. {name}=0.5") from error
+    return typed

@@ -16,8 +16,8 @@ from minio_server import MinioServer, use
 from models import tiny_package
 from serving_process import ServerProcess, serving
 
-from fairlead.prediction_feedback import ingest
 from fairlead.predictions import PredictionLog
+from fairlead.predictions.feedback import ingest
 
 pytest_plugins = ("minio_fixtures",)
 ROW = {"hour": 0.5, "distance": -0.25, "carrier": "AA", "origin": "JFK"}

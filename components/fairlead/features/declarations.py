@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import ConfigurationError, SchemaError, nearest
 from fairlead.features.feast_library import import_feast
 from fairlead.features.tables import FeatureTables
+from fairlead.source_files import execute
 
 if TYPE_CHECKING:
     import feast
@@ -225,20 +226,14 @@ def _distinct(values: list[Any], kind: type) -> list[Any]:
 def _load(file: Path) -> Any:
     """Imports one file afresh: its sources are bound to a folder of tables, which differs from call to call."""
     name = f"_fairlead_features_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"the feature repository's file {file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return execute(file, name)
     except Exception as error:
         raise ConfigurationError(
             f"the feature repository's file {file} fails: {type(error).__name__}: {error}"
         ) from error
     finally:
-        del sys.modules[name]
-    return module
+        sys.modules.pop(name, None)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fairlead.features import store
 from fairlead.features.state import FILE, State, parse_state, state_text
 from fairlead.features.tables import FeatureTables
 from fairlead.objects import ObjectConflictError, Objects
-from fairlead.objects_lease import Lease, leased
+from fairlead.objects.lease import Lease, leased
 from fairlead.settings import Settings
 
 _WAIT_SECONDS = 600.0

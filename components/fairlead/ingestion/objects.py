@@ -1,4 +1,4 @@
-"""Tables that lie in S3 and whatever speaks its protocol; how that is reached: fairlead.objects_client."""
+"""Tables that lie in S3 and whatever speaks its protocol; how that is reached: fairlead.objects.client."""
 
 import fnmatch
 import glob

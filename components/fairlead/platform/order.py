@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from fairlead.sections import Section
-from fairlead_serving.package import ModelPackage
+
+if TYPE_CHECKING:  # a problem's sections are read where numpy is not installed
+    from fairlead_serving.package import ModelPackage
 
 
 class ClusterOptions(Section):
@@ -65,7 +67,7 @@ class Order:
     version: str
     digest: str
     uri: str
-    package: ModelPackage
+    package: "ModelPackage"
     problem: str = ""
     read_features: Callable[[], Mapping[str, bytes]] = dict
     judges: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ def _alone_everywhere(place: Settings) -> Iterator[None]:
     if not place.object_store:
         yield
         return
-    from fairlead.objects_lease import leased
+    from fairlead.objects.lease import leased
 
     lock = f"{place.object_store.rstrip('/')}/locks/registry-{_short(place.registry_uri)}.json"
     with leased(Objects.connect(place), lock, wait_seconds=WAIT_SECONDS):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fairlead.errors import PackageError, SourceError
 from fairlead.objects import Address, Folder, Objects, Stored
-from fairlead.objects_folders import MARKERS
+from fairlead.objects.folders import MARKERS
 from fairlead.registry.records import KeptPackage, Registered
 from fairlead_serving.package import package_digest
 

@@ -21,8 +21,8 @@ def command(file: Path, name: str, log: str) -> None:
       fairlead feedback landed.csv flights
       fairlead feedback landed.parquet flights --log s3://fairlead/predictions/flights
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from fairlead.prediction_feedback import ingest
-    from fairlead.prediction_story import log_of
+    from fairlead.deployment.story import log_of
+    from fairlead.predictions.feedback import ingest
 
     found = ingest(file, log or log_of(name), name)
     click.echo(f"{found.rows:,} outcomes are in the log of {name}; {found.known:,} are of requests that it has.")

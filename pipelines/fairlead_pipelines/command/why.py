@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from fairlead.prediction_story import Feature, Story
+    from fairlead.deployment.story import Feature, Story
 
 _BAR = 12
 _COLORS = {"approved": "green", "rejected": "red", "inconclusive": "yellow"}
@@ -33,7 +33,7 @@ def command(request_id: str, service: str, row: int, digest: str, explain: bool,
     """  # noqa: D205, D301 - click wraps the first paragraph; \b is its mark for one that keeps its lines
     from rich.console import Console
 
-    from fairlead.prediction_story import tell
+    from fairlead.deployment.story import tell
     from fairlead_pipelines.command.why_page import page_of
 
     story = tell(request_id, service, row=row, digest=digest, log=log, explain=explain)
@@ -91,7 +91,7 @@ def _features(story: "Story") -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    from fairlead.prediction_story import span
+    from fairlead.deployment.story import span
     from fairlead.values import moment, shown
 
     asked = story.explanation is not None

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fairlead.deployment.story import span
 from fairlead.pages import Page
-from fairlead.prediction_story import span
 from fairlead_pipelines.command.why import shown_answer, shown_decision, window_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fairlead.prediction_story import Story
+    from fairlead.deployment.story import Story
 
 _MOST_BARS = 20
 

@@ -221,7 +221,9 @@ def test_readers_are_not_disturbed_by_writers(home: Path) -> None:
     stop = threading.Event()
 
     def read() -> None:
-        with sqlite3.connect(f"file:{home / store.ONLINE}?mode=ro", uri=True, timeout=0) as connection:
+        with sqlite3.connect(f"file:{home / store.ONLINE}?mode=ro", uri=True) as connection:
+            connection.execute("SELECT count(*) FROM shops_shop_guests").fetchall()  # the first to open it locks it
+            connection.execute("PRAGMA busy_timeout = 0")
             while not stop.is_set():
                 rows = connection.execute(
                     "SELECT count(DISTINCT event_ts), count(*) FROM shops_shop_guests "

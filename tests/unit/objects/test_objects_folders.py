@@ -12,9 +12,8 @@ import pytest
 from minio_server import CuttingProxy, MinioServer
 from object_files import FILES, make, read
 
-from fairlead import objects_folders
 from fairlead.errors import PlatformError, SourceError
-from fairlead.objects import Objects
+from fairlead.objects import Objects, folders
 
 pytest_plugins = ("minio_fixtures",)
 
@@ -202,11 +201,11 @@ def test_uploads_at_once_are_bounded(tmp_path: Path) -> None:
         return name
 
     names = [str(number) for number in range(20)]
-    assert objects_folders.in_parallel(work, names) == names
-    assert most == objects_folders.PARALLEL_FILES
+    assert folders.in_parallel(work, names) == names
+    assert most == folders.PARALLEL_FILES
     begun = 0
     with pytest.raises(ValueError, match="20"):
-        objects_folders.in_parallel(work, [str(number) for number in range(200)])
+        folders.in_parallel(work, [str(number) for number in range(200)])
     assert begun < 60
 
 

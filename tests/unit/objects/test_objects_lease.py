@@ -11,14 +11,14 @@ from minio_server import CuttingProxy, MinioServer
 
 from fairlead.errors import StateError
 from fairlead.objects import Objects
-from fairlead.objects_lease import leased
+from fairlead.objects.lease import leased
 
 pytest_plugins = ("minio_fixtures",)
 
 HOLD = """
 import sys, time
 from fairlead.objects import Objects
-from fairlead.objects_lease import leased
+from fairlead.objects.lease import leased
 with leased(Objects.connect(), sys.argv[1], lease_seconds=2):
     print("held", flush=True)
     time.sleep(60)

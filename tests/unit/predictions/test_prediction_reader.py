@@ -12,9 +12,9 @@ from logged import MOMENT, log_outcomes, log_predictions
 from models import tiny_package
 
 from fairlead.errors import DataError, SourceError
-from fairlead.prediction_feedback import ingest
-from fairlead.prediction_join import together
 from fairlead.predictions import Period, PredictionLog
+from fairlead.predictions.feedback import ingest
+from fairlead.predictions.join import together
 from fairlead_serving.package import ModelPackage
 from fairlead_serving.partitions import FolderTarget, Publisher
 

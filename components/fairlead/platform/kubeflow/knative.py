@@ -40,10 +40,13 @@ class KnativeRouter:
         self._cluster.apply(manifest)
 
     def ready(self, record: ServiceRecord, digest: str) -> bool:
-        """Whether the version's revision is the latest ready one, and the traffic is as it was before."""
+        """Whether the version's revision is the latest ready one, and the traffic is as it was before.
+
+        KServe writes the predictor's address some time after its revision is ready and has its traffic.
+        """
         part = self._predictor(record)
         latest = part.get("latestReadyRevision", "")
-        if not latest or self._revision_version(latest) != short(digest):
+        if not part.get("url") or not latest or self._revision_version(latest) != short(digest):
             return False
         if record.stable is None or record.stable == digest:
             return self._share(record, digest) == _ALL

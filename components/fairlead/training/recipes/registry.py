@@ -3,13 +3,13 @@
 import hashlib
 import sys
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from fairlead.errors import ConfigurationError, nearest
 from fairlead.sections import Section
+from fairlead.source_files import execute
 
 if TYPE_CHECKING:
     from fairlead.training.recipes.protocol import Recipe
@@ -88,16 +88,10 @@ def _import_file(name: str, path: Path) -> ModuleType:
     alias = f"fairlead_recipe_{full.stem}_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}"
     if alias in sys.modules:
         return sys.modules[alias]
-    spec = spec_from_file_location(alias, full)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"train.recipe {name!r}: {full} cannot be imported")
-    module = sys.modules[alias] = module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        return execute(full, alias)
     except (ImportError, SyntaxError, TypeError, ValueError, AttributeError, NameError) as error:
-        del sys.modules[alias]
         raise ConfigurationError(f"train.recipe {name!r}: {full} cannot be imported: {error!r}") from error
-    return module
 
 
 def _make(name: str, module: ModuleType, attribute: str) -> Any:

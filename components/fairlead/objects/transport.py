@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import urllib3
 
 from fairlead.errors import PlatformError, SourceError
-from fairlead.objects_client import Address, connect
-from fairlead.objects_errors import ObjectConflictError, explained
+from fairlead.objects.client import Address, connect
+from fairlead.objects.errors import ObjectConflictError, explained
 from fairlead.settings import Settings
 
 if TYPE_CHECKING:

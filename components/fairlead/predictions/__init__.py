@@ -23,8 +23,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fairlead.prediction_join import Joined, join, together
-from fairlead.prediction_places import Part, Place, place_of
+from fairlead.predictions.join import Joined, join, together
+from fairlead.predictions.places import Part, Place, place_of
 from fairlead_serving.journal import Segment, read_journal
 from fairlead_serving.log_schema import POSITION
 

@@ -2,7 +2,7 @@
 
 Files are streamed both ways in bounded memory, in parts where they are large; each object carries its SHA-256, with
 which it is compared before it is sent again and after it was received. A folder is whole when its marker lies beside
-it (see fairlead.objects_folders).
+it (see fairlead.objects.folders).
 """
 
 import hashlib
@@ -12,12 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from fairlead import atomic, objects_folders
+from fairlead import atomic
 from fairlead.errors import SourceError
-from fairlead.objects_client import Address
-from fairlead.objects_errors import ObjectConflictError
-from fairlead.objects_folders import Folder
-from fairlead.objects_transport import PARALLEL_PARTS, Head, Told, Transport, modified
+from fairlead.objects import folders
+from fairlead.objects.client import Address
+from fairlead.objects.errors import ObjectConflictError
+from fairlead.objects.folders import Folder
+from fairlead.objects.transport import PARALLEL_PARTS, Head, Told, Transport, modified
 from fairlead.progress import step
 from fairlead.settings import Settings, settings
 
@@ -152,16 +153,16 @@ class Objects:
                 raise SourceError(f"{uri} is damaged: its SHA-256 is not what it was uploaded with; upload it again")
 
     def upload_folder(self, folder: Path | str, uri: str) -> Folder:
-        """Makes what lies below an address the same as a folder; see fairlead.objects_folders.upload."""
-        return objects_folders.upload(self, Path(folder), uri)
+        """Makes what lies below an address the same as a folder; see fairlead.objects.folders.upload."""
+        return folders.upload(self, Path(folder), uri)
 
     def download_folder(self, uri: str, folder: Path | str, *, marked: bool = True) -> Folder:
-        """Brings a folder here, whole or not at all; see fairlead.objects_folders.download."""
-        return objects_folders.download(self, uri, Path(folder), marked=marked)
+        """Brings a folder here, whole or not at all; see fairlead.objects.folders.download."""
+        return folders.download(self, uri, Path(folder), marked=marked)
 
     def find_folder(self, uri: str) -> Folder | None:
         """What a whole folder holds; None where there is none, or only what a killed upload has left."""
-        return objects_folders.find(self, uri)
+        return folders.find(self, uri)
 
     def read_bytes(self, uri: str) -> bytes:
         """Reads a small object.
@@ -216,7 +217,7 @@ class Objects:
 
     def remove_folder(self, uri: str) -> None:
         """Removes everything below an address; first its marker, so that it is never taken for whole."""
-        objects_folders.remove(self, uri)
+        folders.remove(self, uri)
 
     def list(self, uri: str, *, beginning: str = "") -> Iterator[Stored]:
         """Lists what lies below an address, at any depth, in the order of keys.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead import atomic
 from fairlead.errors import SourceError
-from fairlead.objects_client import Address
+from fairlead.objects.client import Address
 from fairlead.progress import step
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _below(name: str, uri: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    from fairlead.objects_transport import file_sha256
+    from fairlead.objects.transport import file_sha256
 
     with path.open("rb") as file:
         return file_sha256(file)
