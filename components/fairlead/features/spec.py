@@ -90,20 +90,52 @@ class FreshnessSpec(Section):
         return None if self.fallback == "flag" else self.views.get(view, self.maximum_age_seconds)
 
 
+class ValueCheckSpec(Section):
+    """Which values of a field the server takes; a request with others is refused, and told why.
+
+    Attributes:
+        minimum: The smallest; None: any.
+        maximum: The largest; None: any.
+        missing: Whether a value may be null.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    missing: Literal["allow", "refuse"] = "allow"
+
+    @model_validator(mode="after")
+    def _some_value_is_allowed(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"nothing lies from {self.minimum:g} to {self.maximum:g}; exchange minimum and maximum")
+        return self
+
+
 class RequestSpec(Section):
     """What a client sends and what is computed and looked up for it.
 
     Attributes:
-        fields: Name and type of everything that a client sends, sorted by name.
+        fields: Name and type of everything that a client sends, sorted by name; empty where a client sends the model's
+            inputs themselves, and only `checks` are declared.
         prediction_time: When the question is asked; None: at the row's event time or, online, now.
         derive: Inputs computed from the fields.
         freshness: How old looked-up features may be.
+        checks: Which values the server takes, by field.
     """
 
-    fields: Annotated[dict[str, FieldType], AfterValidator(_in_one_order)] = Field(min_length=1)
+    fields: Annotated[dict[str, FieldType], AfterValidator(_in_one_order)] = {}
     prediction_time: PredictionTime | None = None
     derive: tuple[DeriveSpec, ...] = ()
     freshness: FreshnessSpec = FreshnessSpec()
+    checks: Annotated[dict[str, ValueCheckSpec], AfterValidator(_in_one_order)] = {}
+
+    @model_validator(mode="after")
+    def _something_is_sent(self) -> Self:
+        if not self.fields and (not self.checks or self.prediction_time or self.derive):
+            raise ValueError("fields: name what a client sends, each with its type")
+        unknown = sorted(self.checks.keys() - self.fields) if self.fields else []
+        if unknown:
+            raise ValueError(f"checks: {unknown[0]!r} is no field of the request; {nearest(unknown[0], self.fields)}")
+        return self
 
     @model_validator(mode="after")
     def _times_are_timestamps(self) -> Self:

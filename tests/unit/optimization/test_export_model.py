@@ -21,6 +21,8 @@ from fairlead.training.checkpoint import Checkpoint
 from fairlead.training.recipes.registry import find_recipe
 from fairlead.training.recipes.torch_graph import TorchGraph
 from fairlead.training.spec import ModelSpec
+from fairlead_serving.errors import RequestInvalidError
+from fairlead_serving.fields import Schema
 from fairlead_serving.package import ModelPackage
 
 REQUEST: dict[str, Any] = {
@@ -51,6 +53,48 @@ def test_the_package_opens_by_its_digest(exported: tuple[Path, Export]) -> None:
     assert [entry.name for entry in package.manifest.inputs] == [*MODEL["categorical"], *MODEL["numeric"]]
     assert package.manifest.categorical[0].vocabulary == ("AA", "B6", "DL", "UA")
     assert export_.metadata["digest"] == export_.digest
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        ({"checks": {"hour": {"minimum": 0.0, "maximum": 23.0}, "carrier": {"missing": "refuse"}}}, "hour"),
+        (REQUEST | {"checks": {"leaves": {"missing": "refuse"}, "carrier": {"missing": "refuse"}}}, "leaves"),
+    ],
+    ids=["inputs", "fields"],
+)
+def test_declared_checks_are_in_the_package(
+    checkpoint: Path, sample: Path, tmp_path: Path, request_: dict[str, Any], field: str
+) -> None:
+    """What the problem declares of values is what the server refuses by, whether requests hold inputs or fields."""
+    run(checkpoint, sample, tmp_path / "package", request=request_)
+    manifest = ModelPackage.open(tmp_path / "package").manifest
+    assert manifest.checks == request_["checks"]
+    assert (manifest.request is None) == ("fields" not in request_)
+    assert "checks" not in (manifest.request or {})
+    asked = manifest.request
+    schema = Schema.of_request(asked, manifest.checks) if asked else Schema.of_inputs(manifest)
+    assert schema.checks.keys() == {field, "carrier"}
+    with pytest.raises(RequestInvalidError, match="carrier"):
+        schema.read("carrier", [None])
+
+
+@pytest.mark.parametrize(
+    ("checks", "told"),
+    [
+        ({"hour": {"maximum": 3.0}}, "'hour' of row .* at most 3"),
+        ({"ours": {"maximum": 3.0}}, "'ours'.*hour"),
+        ({"carrier": {"maximum": 3.0}}, "'carrier', which holds .* not numbers"),
+        ({"hour": {"minimum": 3.0, "maximum": 1.0}}, "nothing lies from 3 to 1"),
+    ],
+)
+def test_checks_that_cannot_be_meant_are_refused(
+    checkpoint: Path, sample: Path, tmp_path: Path, checks: dict[str, Any], told: str
+) -> None:
+    """One that refuses rows the model was trained on, an unknown field, a range of texts, a range of nothing."""
+    with pytest.raises(ConfigurationError, match=told):
+        run(checkpoint, sample, tmp_path / "package", request={"checks": checks})
+    assert not (tmp_path / "package").exists()
 
 
 def test_parity_is_stated(exported: tuple[Path, Export]) -> None:

@@ -24,7 +24,8 @@ def export_model(
         sample: Real rows, on which ONNX Runtime must agree with the framework; they become the reference sample.
         name: The model's name, as it will be registered and served.
         label: The column that it predicts.
-        request: The problem's `request` section; empty where a request holds the model's inputs themselves.
+        request: The problem's `request` section; where a request holds the model's inputs themselves, its `checks`
+            alone, or nothing.
         feature_service: The Feast feature service that gives a request's features; empty for none.
 
     Returns:

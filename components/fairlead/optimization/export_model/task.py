@@ -17,6 +17,8 @@ from fairlead.training import lineage
 from fairlead.training.checkpoint import Checkpoint
 from fairlead.training.recipes.protocol import Graph
 from fairlead.training.recipes.registry import find_recipe
+from fairlead_serving.errors import RequestInvalidError, StartupError
+from fairlead_serving.fields import Schema
 from fairlead_serving.package import OUTPUTS, InputInvalidError, Manifest, package_digest
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def export(
         The digest, metrics and metadata.
 
     Raises:
-        ConfigurationError: The name or the label does not fit, or a key or value of `request` is wrong.
+        ConfigurationError: The name or the label does not fit, a key or value of `request` is wrong, or its checks
+            refuse rows of the sample.
         SourceError: The checkpoint or the sample is not finished or corrupt.
         SchemaError: The sample lacks a column.
         PackageError: ONNX Runtime's answers differ from the framework's on a real row by more than 1e-5 (of the
@@ -77,9 +80,11 @@ def export(
     _check_names(name, label, checkpoint)
     design = checkpoint.design
     graph = find_recipe(design.spec.recipe).graph(checkpoint.fitted.weights, design)
-    manifest = _manifest(name, checkpoint, graph, _request(request, feature_service))
+    asked = RequestSpec.parse(request, "request") if request else None
+    manifest = _manifest(name, checkpoint, graph, asked, feature_service)
     count = packaging.image_rows(design.image_shape) if design.model.image else packaging.REFERENCE_ROWS
     sample = packaging.read_sample(sample_path, design.model, label, count)
+    _try_checks(manifest, sample)
     with atomic.directory(package_path) as folder:
         facts, example = _lineage(checkpoint, sample_path), packaging.example_of(sample, manifest)
         packaging.write_package(folder, _onnx_graph(graph), manifest, example, facts)
@@ -146,19 +151,31 @@ def _check_names(name: str, label: str, checkpoint: Checkpoint) -> None:
         )
 
 
-def _manifest(name: str, checkpoint: Checkpoint, graph: Graph, request: dict[str, Any] | None) -> Manifest:
+def _manifest(
+    name: str, checkpoint: Checkpoint, graph: Graph, asked: RequestSpec | None, feature_service: str
+) -> Manifest:
     task = checkpoint.design.model.task
+    request, checks = None, {}
+    if asked is not None:
+        parsed = whole_numbers(asked.model_dump(mode="json", exclude={"checks"}))
+        request = {**parsed, "feature_service": feature_service or None} if asked.fields else None
+        checks = {field: check.model_dump(exclude_defaults=True) for field, check in asked.checks.items()}
     return Manifest(
         name, task, checkpoint.label, graph.inputs(), outputs=(OUTPUTS[task],), classes=checkpoint.design.classes,
-        request=request,
+        request=request, checks=whole_numbers(checks),
     )  # fmt: skip
 
 
-def _request(request: Mapping[str, Any], feature_service: str) -> dict[str, Any] | None:
-    if not request:
-        return None
-    parsed = RequestSpec.parse(request, "request").model_dump(mode="json")
-    return {**whole_numbers(parsed), "feature_service": feature_service or None}
+def _try_checks(manifest: Manifest, sample: "pa.Table") -> None:
+    """Refuses checks that fit no field, or that refuse rows which the model knows."""
+    try:
+        asked = manifest.request
+        schema = Schema.of_request(asked, manifest.checks) if asked else Schema.of_inputs(manifest)
+        for field, check in schema.checks.items():
+            if field in sample.column_names:
+                check.check(field, sample[field].to_pylist())
+    except (StartupError, RequestInvalidError) as error:
+        raise ConfigurationError(f"request.checks: {error}") from None
 
 
 def whole_numbers(value: Any) -> Any:
