@@ -64,22 +64,34 @@ class Settings(BaseSettings):
     signing_key: Path | None = None
     signing_name: str = Field(default="", max_length=100)
     trust_file: Path | None = None
-    policy_digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    policy_digest: str = Field(
+        default="",
+        pattern=r"^(sha256:[0-9a-f]{64})?$",
+        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
     policy_trust_file: Path | None = None
     platform: Literal["laptop", "kubeflow"] = "laptop"
-    namespace: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+    namespace: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$", examples=["team-a"])
     kube_context: str = ""
-    object_store: str = Field(default="", pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/?#]+)*/?)?$")
-    s3_endpoint: str = Field(default="https://s3.amazonaws.com", pattern=r"^https?://[^/?#]+/?$")
+    object_store: str = Field(
+        default="",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/?#]+)*/?)?$",
+        examples=["s3://fairlead/team-a"],
+    )
+    s3_endpoint: str = Field(
+        default="https://s3.amazonaws.com", pattern=r"^https?://[^/?#]+/?$", examples=["https://minio.example.org:9000"]
+    )
     s3_ca_file: Path | None = None
-    feature_registry: str = Field(default="", pattern=r"^(s3://.+/.+)?$")
+    feature_registry: str = Field(default="", pattern=r"^(s3://.+/.+)?$", examples=["s3://fairlead/feast/registry.db"])
     redis: SecretStr = SecretStr("")
     serving_mode: Literal["auto", "knative", "standard"] = "auto"
-    gateway: str = Field(default="", pattern=r"^([a-z0-9-]+/[a-z0-9.-]+)?$")
-    gateway_url: str = Field(default="", pattern=r"^(https?://[^/?#]+/?)?$")
-    prometheus_uri: str = Field(default="", pattern=r"^(https?://.+)?$")
-    image_registry: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._:/-]*[a-z0-9])?$")
-    kfp_uri: str = Field(default="", pattern=r"^(https?://.+)?$")
+    gateway: str = Field(default="", pattern=r"^([a-z0-9-]+/[a-z0-9.-]+)?$", examples=["kserve/kserve-ingress-gateway"])
+    gateway_url: str = Field(default="", pattern=r"^(https?://[^/?#]+/?)?$", examples=["https://gateway.example.org"])
+    prometheus_uri: str = Field(default="", pattern=r"^(https?://.+)?$", examples=["http://prometheus.monitoring:9090"])
+    image_registry: str = Field(
+        default="", pattern=r"^([a-z0-9][a-z0-9._:/-]*[a-z0-9])?$", examples=["registry.example.org/fairlead"]
+    )
+    kfp_uri: str = Field(default="", pattern=r"^(https?://.+)?$", examples=["https://kubeflow.example.org/pipeline"])
     kfp_namespace: str = ""
     kfp_token_file: Path | None = None
     kfp_ca_file: Path | None = None
@@ -186,4 +198,7 @@ def _explain(entry: dict[str, object]) -> str:
     key = str(location[-1]) if isinstance(location, tuple) and location else "?"
     if entry["type"] == "extra_forbidden":
         return f"{FILE}: there is no setting {key!r}; {nearest(key, Settings.model_fields)}"
-    return f"setting {key} (FAIRLEAD_{key.upper()} or {FILE}): {entry['msg']} (got {entry['input']!r})"
+    told = entry["msg"]
+    if entry["type"] == "string_pattern_mismatch":
+        told = f"write it like {(Settings.model_fields[key].examples or ['?'])[0]}"
+    return f"setting {key} (FAIRLEAD_{key.upper()} or {FILE}): {told} (got {entry['input']!r})"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import ConfigurationError
-from fairlead.settings import settings
+from fairlead.settings import Settings, settings
 
 
 @pytest.fixture
@@ -55,3 +55,22 @@ def test_wrong_value_is_refused_in_words(folder: Path, content: str, complaint: 
     (folder / "fairlead.toml").write_text(content)
     with pytest.raises(ConfigurationError, match=complaint):
         settings()
+
+
+PATTERNED = {
+    name: [one.pattern for one in field.metadata if getattr(one, "pattern", None)]
+    for name, field in Settings.model_fields.items()
+}
+
+
+@pytest.mark.parametrize("name", [name for name, patterns in PATTERNED.items() if patterns])
+def test_a_value_of_another_shape_is_answered_by_one_of_the_right_shape(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nobody is shown a regular expression; what is shown instead is allowed."""
+    monkeypatch.setenv(f"FAIRLEAD_{name.upper()}", "/?#")
+    with pytest.raises(ConfigurationError, match=f"{name}.*write it like") as refused:
+        settings()
+    shown = str(refused.value).partition("write it like ")[2].partition(" (got")[0]
+    monkeypatch.setenv(f"FAIRLEAD_{name.upper()}", shown)
+    assert shown in str(getattr(settings(), name))
