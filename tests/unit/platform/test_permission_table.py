@@ -14,8 +14,8 @@ from fairlead.platform.kubeflow.permissions import ACCOUNTS, FAMILIES, KSERVE_RE
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ROOT / "components" / "fairlead" / "platform" / "kubeflow"
 MODULES = {  # who asks the API server, for which family
-    "tuning": ("experiments", "diagnosis"),
-    "training": ("train_jobs", "diagnosis"),
+    "tuning": ("experiments", "followed", "diagnosis"),
+    "training": ("train_jobs", "followed", "diagnosis"),
     "deployment": (
         "charge", "edge", "knative", "modes", "pods", "records", "router", "scrape", "services", "serving", "standard",
         "target", "warden",
@@ -24,9 +24,9 @@ MODULES = {  # who asks the API server, for which family
 WRITTEN = {  # what modules write of which the call itself names no kind
     "charge": (kinds.LEASE,), "knative": (kinds.INFERENCE_SERVICE,), "records": (kinds.CONFIG_MAP,),
     "services": (kinds.CONFIG_MAP,), "standard": (kinds.INFERENCE_SERVICE, kinds.HTTP_ROUTE),
-    "experiments": (kinds.EXPERIMENT,), "train_jobs": (kinds.TRAIN_JOB,),
     "serving": (),  # everybody may ask who he is
 }  # fmt: skip
+FOLLOWED = {"tuning": kinds.EXPERIMENT, "training": kinds.TRAIN_JOB}  # whose objects `followed` makes and looks at
 VERBS = {  # what a method of Cluster asks of the API server; applying needs both, for the object may not be there
     "get": "get", "list": "list", "create": "create", "replace": "update", "apply": "patch create", "patch": "patch",
     "delete": "delete",
@@ -44,7 +44,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def asked(module: str) -> Iterator[Permission]:
+def asked(module: str, family: str) -> Iterator[Permission]:
     """What a module asks the API server, read from its source: methods of `cluster`, and the kinds that they name."""
     calls: dict[int, ast.Call] = {}
     tree = ast.parse((CODE / f"{module}.py").read_text())
@@ -56,7 +56,7 @@ def asked(module: str) -> Iterator[Permission]:
             if node.attr in OTHERS:
                 yield OTHERS[node.attr]
             elif node.attr in VERBS:
-                for kind in _kinds(module, calls.get(id(node))):
+                for kind in _kinds(module, family, calls.get(id(node))):
                     yield from (Permission(verb, kind) for verb in VERBS[node.attr].split())
 
 
@@ -65,10 +65,12 @@ def _is_cluster(node: ast.expr) -> bool:
     return name in {"cluster", "_cluster"}
 
 
-def _kinds(module: str, call: ast.Call | None) -> tuple[Kind, ...]:
+def _kinds(module: str, family: str, call: ast.Call | None) -> tuple[Kind, ...]:
     first = call.args[0] if call is not None and call.args else None
     named = getattr(kinds, first.id, None) if isinstance(first, ast.Name) else None
-    return (named,) if isinstance(named, Kind) else WRITTEN[module]
+    if isinstance(named, Kind):
+        return (named,)
+    return (FOLLOWED[family],) if module == "followed" else WRITTEN[module]
 
 
 @pytest.mark.parametrize("family", MODULES)
@@ -77,7 +79,7 @@ def test_the_table_is_what_the_code_asks(family: str) -> None:
     used = {
         permission
         for module in MODULES[family]
-        for permission in asked(module)
+        for permission in asked(module, family)
         if (module, permission) not in ELSEWHERE and permission not in OPERATOR[len(FAMILIES["deployment"]) :]
     }
     assert {str(p) for p in used} == {str(p) for p in FAMILIES[family]}

@@ -1,30 +1,20 @@
 """Katib Experiments on a cluster: made once, followed whatever happens to the follower, explained, removed."""
 
-import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from fairlead.errors import ConfigurationError, PlatformError
-from fairlead.platform.kubeflow.api import AlreadyExistsError, Cluster, Manifest, NotServedError, RefusedError
+from fairlead.platform.kubeflow.api import Manifest, NotServedError
 from fairlead.platform.kubeflow.diagnosis import describe_pods, pods_of_job, unusual_events
-from fairlead.platform.kubeflow.kinds import EXPERIMENT, SUGGESTION, TRIAL
+from fairlead.platform.kubeflow.followed import FollowedObject, GoneError
+from fairlead.platform.kubeflow.kinds import EXPERIMENT, SUGGESTION, TRIAL, Kind
 
 OF_EXPERIMENT = "katib.kubeflow.org/experiment"
 OF_JOB = "batch.kubernetes.io/job-name"
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
-PATIENCE_SECONDS = 300.0  # an API server that is being upgraded
-_GONE_SECONDS = 120.0
-_POLL_SECONDS = 1.0
 _MOST_TRIALS = 3  # of those that run, in an explanation
-
-logger = logging.getLogger(__name__)
-
-
-class GoneError(PlatformError):
-    """The Experiment was deleted while it was followed."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +44,15 @@ class Seen:
         return repr(told)
 
 
-@dataclass
-class ExperimentClient:
-    """One Experiment, by name, in the cluster's namespace.
+class ExperimentClient(FollowedObject):
+    """One Experiment, by name, in the cluster's namespace."""
 
-    Attributes:
-        cluster: Where.
-        name: Its name.
-    """
-
-    cluster: Cluster
-    name: str
-    _lost_since: float | None = field(default=None, init=False)
+    kind: ClassVar[Kind] = EXPERIMENT
 
     def find(self) -> Seen | None:
         """Looks at it; None where there is none, or it is on its way out."""
-        experiment = self.cluster.get(EXPERIMENT, self.name)
-        if experiment is None or experiment["metadata"].get("deletionTimestamp"):
-            return None
-        return Seen(experiment, self.cluster.list(TRIAL, {OF_EXPERIMENT: self.name}))
+        experiment = self.read()
+        return Seen(experiment, self.cluster.list(TRIAL, {OF_EXPERIMENT: self.name})) if experiment else None
 
     def look(self) -> Seen | None:
         """As `find`, while the API server may be out of reach for some minutes: None means nothing new.
@@ -82,40 +62,7 @@ class ExperimentClient:
             GoneError: The Experiment was deleted by somebody else.
             RefusedError: It may not be read.
         """
-        try:
-            seen = self.find()
-        except RefusedError:
-            raise
-        except PlatformError as error:
-            now = time.monotonic()
-            self._lost_since = self._lost_since or now
-            if now - self._lost_since > PATIENCE_SECONDS:
-                raise
-            logger.warning("%s; trying again", error)
-            return None
-        self._lost_since = None
-        if seen is None:
-            raise GoneError(f"the Experiment {self.name} was deleted while it was followed; run again to start it anew")
-        return seen
-
-    def create(self, manifest: Mapping[str, Any]) -> None:
-        """Creates it; one that another run has just created is the same.
-
-        Raises:
-            ConfigurationError: Katib refuses it.
-            RefusedError: This user may not create it.
-        """
-        self._wait_gone()
-        try:
-            self.cluster.create(manifest)
-        except AlreadyExistsError:
-            logger.info("the Experiment %s was created by another run just now", self.name)
-        except PlatformError as error:
-            raise self._explain_refusal(error) from None
-
-    def delete(self) -> None:
-        """Deletes it, with its Trials, Jobs and pods."""
-        self.cluster.delete(EXPERIMENT, self.name)
+        return self.patience.ask(self._find_still)
 
     def explain(self) -> list[str]:
         """Why it does not go on: what the cluster noted of it, of its suggestions, trials and pods.
@@ -156,22 +103,15 @@ class ExperimentClient:
             lines += self.explain_trial(trial["metadata"]["name"])
         return lines
 
-    def _wait_gone(self) -> None:
-        """Waits until an earlier one of the name has left."""
-        deadline = time.monotonic() + _GONE_SECONDS
-        while True:
-            experiment = self.cluster.get(EXPERIMENT, self.name)
-            if experiment is None or not experiment["metadata"].get("deletionTimestamp"):
-                return
-            if time.monotonic() > deadline:
-                raise PlatformError(
-                    f"the Experiment {self.name} has been on its way out for {_GONE_SECONDS:.0f} s: something holds a "
-                    f"finalizer ({', '.join(experiment['metadata'].get('finalizers', []))}); is Katib's controller up?"
-                )
-            time.sleep(_POLL_SECONDS)
+    def _find_still(self) -> Seen:
+        seen = self.find()
+        if seen is None:
+            raise GoneError(f"the Experiment {self.name} was deleted while it was followed; run again to start it anew")
+        return seen
 
-    def _explain_refusal(self, error: PlatformError) -> Exception:
+    def explain_refusal(self, error: PlatformError, manifest: Mapping[str, Any]) -> Exception:
         """What Katib's webhook says, with what to do."""
+        del manifest
         text = str(error)
         if INJECTION in text:
             space = self.cluster.namespace

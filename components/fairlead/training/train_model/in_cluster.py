@@ -13,10 +13,11 @@ from fairlead import image, progress
 from fairlead.errors import ConfigurationError, FairleadError, PlatformError
 from fairlead.objects import Objects
 from fairlead.platform.kubeflow.api import Cluster
+from fairlead.platform.kubeflow.followed import Patience
 from fairlead.platform.kubeflow.interruption import interruptible, undisturbed
 from fairlead.platform.kubeflow.kinds import TRAIN_JOB
 from fairlead.platform.kubeflow.pod_section import SCRATCH
-from fairlead.platform.kubeflow.train_jobs import CONTAINER, PATIENCE_SECONDS, TrainJobClient, TrainJobState
+from fairlead.platform.kubeflow.train_jobs import CONTAINER, TrainJobClient, TrainJobState
 from fairlead.settings import Settings
 from fairlead.training.checkpoint import Checkpoint
 from fairlead.training.job import Job
@@ -65,7 +66,7 @@ class ClusterTraining:
         self.client = TrainJobClient(cluster, self.name)
         self._news = self._explained = time.monotonic()
         self._told: set[str] = set()
-        self._lost_since: float | None = None
+        self._patience = Patience()  # with the object store
 
     def run(self) -> Checkpoint:
         """Trains, or goes on where an earlier run was.
@@ -163,18 +164,11 @@ class ClusterTraining:
         Raises:
             PlatformError: It has been out of reach for too long.
         """
-        try:
-            self.store.fetch_notes(self.work)
-            told = self.store.read_progress()
-        except PlatformError as error:
-            now = time.monotonic()
-            self._lost_since = self._lost_since or now
-            if now - self._lost_since > PATIENCE_SECONDS:
-                raise
-            logger.warning("%s; trying again", error)
-            return None
-        self._lost_since = None
-        return told
+        return self._patience.ask(self._read_notes)
+
+    def _read_notes(self) -> dict[str, Any]:
+        self.store.fetch_notes(self.work)
+        return self.store.read_progress()
 
     def _conclude(self, state: TrainJobState) -> Checkpoint | None:
         """The checkpoint, if training is over.

@@ -17,7 +17,8 @@ from fairlead import image
 from fairlead.errors import FairleadError, PlatformError
 from fairlead.objects import Objects
 from fairlead.platform.kubeflow.api import Cluster
-from fairlead.platform.kubeflow.experiments import ExperimentClient, GoneError, Seen
+from fairlead.platform.kubeflow.experiments import ExperimentClient, Seen
+from fairlead.platform.kubeflow.followed import GoneError
 from fairlead.platform.kubeflow.interruption import interruptible, undisturbed
 from fairlead.platform.kubeflow.kinds import EXPERIMENT
 from fairlead.platform.kubeflow.pod_section import SCRATCH
