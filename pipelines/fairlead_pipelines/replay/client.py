@@ -73,7 +73,9 @@ class Tally:
 class Client:
     """Sends moments to one service, open loop: a slow answer does not hold back the next request."""
 
-    def __init__(self, url: str, service: str, advance: Callable[[datetime], None], report: Path) -> None:
+    def __init__(
+        self, url: str, service: str, advance: Callable[[datetime], None], report: Path, host: str = ""
+    ) -> None:
         """Prepares a client.
 
         Args:
@@ -81,7 +83,9 @@ class Client:
             service: The service's name.
             advance: Is told the simulated time before a request is sent.
             report: The file that the tally is written to.
+            host: The host name by which a gateway at that address knows the service; by default the address's own.
         """
+        self._headers = {"Host": host} if host else {}
         self._predict = f"{url}/v1/models/{service}:predict"
         self._feedback = f"{url}/v1/models/{service}:feedback"
         self._advance = advance
@@ -102,7 +106,9 @@ class Client:
             The final tally, also written to the report.
         """
         limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=64)
-        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, limits=limits, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            headers=self._headers, timeout=_TIMEOUT_SECONDS, limits=limits, trust_env=False
+        ) as http:
             reporting = asyncio.create_task(self._report_now_and_then())
             await self._send(http, moments, per_second, stop)
             await asyncio.gather(*self._running)

@@ -26,11 +26,13 @@ class Service(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     calls: list[tuple[str, dict[str, Any]]]
+    hosts: set[str]
 
     def do_POST(self) -> None:
         """Answers one request."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.calls.append((self.path.rpartition(":")[2], {**body, "id": self.headers.get("x-request-id")}))
+        self.hosts.add(self.headers["host"])
         failing = "instances" in body and body["instances"][0]["number"] % 10 == 9
         answer = b'{"predictions": []}'
         self.send_response(503 if failing else 200)
@@ -46,7 +48,7 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def service() -> Iterator[ThreadingHTTPServer]:
     """A service on a free port."""
-    Service.calls = []
+    Service.calls, Service.hosts = [], set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -63,11 +65,11 @@ def moments(count: int) -> Iterator[Moment]:
         yield Moment(at, {"number": number}, None if number % 5 == 0 else number % 2, at + timedelta(minutes=30))
 
 
-def replay(service: ThreadingHTTPServer, count: int, report: Path, times: list[datetime]) -> Tally:
+def replay(service: ThreadingHTTPServer, count: int, report: Path, times: list[datetime], host: str = "") -> Tally:
     """Replays moments at a high rate."""
 
     async def run() -> Tally:
-        client = Client(f"http://127.0.0.1:{service.server_port}", "flights", times.append, report)
+        client = Client(f"http://127.0.0.1:{service.server_port}", "flights", times.append, report, host)
         return await client.run(moments(count), 400, asyncio.Event())
 
     return asyncio.run(run())
@@ -92,6 +94,14 @@ def test_outcomes_come_when_they_are_known(service: ThreadingHTTPServer, tmp_pat
     assert tally.feedback == len(told) == len(set(told))
     assert set(told) <= {number for number in range(70) if number % 5 and number % 10 != 9}
     assert len(told) > 40
+
+
+@pytest.mark.parametrize("host", ["flights.team.example.com", ""])
+def test_a_gateway_is_told_which_service_is_asked(service: ThreadingHTTPServer, tmp_path: Path, host: str) -> None:
+    """Every prediction and every outcome goes to the host name that is given; by default to the address's own."""
+    replay(service, 100, tmp_path / "tally.json", [], host)
+    assert {kind for kind, _ in Service.calls} == {"predict", "feedback"}
+    assert Service.hosts == {host or f"127.0.0.1:{service.server_port}"}
 
 
 def test_an_unreachable_service_is_a_failure_of_every_request(tmp_path: Path) -> None:
