@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pods import Ended
-from walker import Document, as_go_writes
+from pods import Ended, Pods
+from walker import Document, Run, Walk, as_go_writes
 
+from fairlead import components
 from fairlead.platform.runner.local import run_pipeline
 
 RELATIVE = 1e-6  # of figures: sums in another order, were the processors different
+NUMBERED = re.compile(r"-\d+$")  # a component that a pipeline uses again
 TIMES = re.compile(r"seconds|per_second|speed_up|reason|energy|python|revision")
 EXACT = {".parquet", ".onnx", ".safetensors"}
 
@@ -37,16 +39,75 @@ class Made:
     files: dict[str, bytes]
 
 
-def run_locally(package: Document, arguments: Mapping[str, Any]) -> Path:
-    """Runs a package with fairlead's local runner; the folder of its artifacts.
+@dataclass(frozen=True)
+class LocalRun:
+    """A run on this machine, against which its steps are held when they run in another way.
 
-    The state is that of FAIRLEAD_HOME.
+    Attributes:
+        package: The pipeline specification.
+        arguments: The run's arguments.
+        folder: Its artifacts: a folder a task.
     """
-    run = run_pipeline(package, arguments, fresh=True)
-    failed = {task.name: task.error for task in run.tasks.values() if task.state != "succeeded"}
-    assert run.state == "succeeded", failed
-    (folder,) = (run.directory / "artifacts").iterdir()
-    return folder
+
+    package: Document
+    arguments: Document
+    folder: Path
+
+    @classmethod
+    def of(cls, package: Document, arguments: Document) -> "LocalRun":
+        """Runs a package with fairlead's local runner; the state is that of FAIRLEAD_HOME."""
+        run = run_pipeline(package, arguments, fresh=True)
+        failed = {task.name: task.error for task in run.tasks.values() if task.state != "succeeded"}
+        assert run.state == "succeeded", failed
+        (folder,) = (run.directory / "artifacts").iterdir()
+        return cls(package, arguments, folder)
+
+    def unlike_pod(self, task: str, pods: Pods) -> list[str]:
+        """Runs a task as a Pod, from the package's own executor with the local step's inputs; where they disagree."""
+        root = f"s3://{pods.bucket}/local"
+        given = self._given(task, root, pods.run)
+        for held in given["inputs"]["artifacts"].values():
+            uri = held["artifacts"][0]["uri"]
+            pods.upload(self.folder / uri.removeprefix(f"{root}/"), uri)
+        for name, held in given["outputs"]["artifacts"].items():
+            held["artifacts"][0]["uri"] = f"s3://{pods.bucket}/pods/{task}/{name}"
+        label = self._component(task)["executorLabel"]
+        ended = pods.run(task, self.package["deploymentSpec"]["executors"][label]["container"], given)
+        return differences(made_locally(self.folder, task), made_by(ended, pods.files))
+
+    def unlike_function(self, task: str, folder: Path) -> list[str]:
+        """Calls a task's component as a function, which writes below `folder`; where they disagree."""
+        name = NUMBERED.sub("", self._task(task)["componentRef"]["name"].removeprefix("comp-"))
+        function = getattr(components, name.replace("-", "_")).python_func
+        given = self._given(task, str(self.folder), _run_nothing)
+        types = self._component(task)["outputDefinitions"].get("artifacts", {})
+        return differences(made_locally(self.folder, task), made_plainly(function, given, types, folder))
+
+    def _given(self, task: str, root: str, run: Run) -> Document:
+        """What KFP's driver would resolve for a task, were the local run's artifacts under `root`."""
+        walk = Walk(self.package, self.arguments, run, root)
+        for name in self.package["root"]["dag"]["tasks"]:
+            made = made_locally(self.folder, name)
+            defined = self._component(name)["outputDefinitions"].get("artifacts", {})
+            artifacts = {
+                key: {
+                    "name": key, "type": output["artifactType"], "uri": f"{root}/{name}/{key}",
+                    "metadata": made.artifacts.get(key, {}),
+                }
+                for key, output in defined.items()
+            }  # fmt: skip
+            walk.ended[name] = Ended(made.parameters, artifacts, 0.0)
+        return walk.executor_input(task, self._task(task), self._component(task))
+
+    def _task(self, name: str) -> Document:
+        return dict(self.package["root"]["dag"]["tasks"][name])
+
+    def _component(self, task: str) -> Document:
+        return dict(self.package["components"][self._task(task)["componentRef"]["name"]])
+
+
+def _run_nothing(*_: Any) -> Ended:
+    raise AssertionError("a function is called, nothing is walked")
 
 
 def made_locally(folder: Path, task: str) -> Made:
