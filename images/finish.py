@@ -15,6 +15,8 @@ from pathlib import Path
 # Below site-packages. Each was seen to be needed by no import that fairlead makes; the tests of the images import and
 # run every component without them.
 UNNEEDED = (
+    "**/*.pxd",  # Cython's sources
+    "**/*.pyx",
     "Crypto/SelfTest",
     "dask/**/tests",
     "ibis/**/tests",
@@ -26,18 +28,22 @@ UNNEEDED = (
     "onnx/backend/test",
     "onnxruntime/transformers",  # rewrites graphs of language models
     "pandas/tests",
+    "psutil/tests",
     "pyarrow/_flight*",  # a server and client of Arrow tables: 31 MB
     "pyarrow/include",
     "pyarrow/libarrow_flight*",
     "pyarrow/libarrow_python_flight*",
+    "pyarrow/src",  # of its C++
     "pyarrow/tests",
     "scipy/**/tests",
     "sklearn/**/tests",
     "sqlalchemy/testing",
     "sympy/**/tests",
-    "torch/bin",  # programs that test torch's own C++
+    "torch/bin/protoc*",  # compilers of .proto files
     "torch/include",
     "torch/share/cmake",
+    "torch/testing/_internal/py312_*",  # in the grammar of Python 3.12: they end compileall
+    "feast/templates",  # of `feast init`
     "feast/ui",  # the web page of `feast ui`: 26 MB
     "requirements",  # locks of Feast's own development
 )

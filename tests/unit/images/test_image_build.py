@@ -241,7 +241,13 @@ def locked(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(("file", "lock"), [("unneeded.txt", "base-runtime"), ("serving/unneeded.txt", "serving")])
+@pytest.mark.parametrize(
+    ("file", "lock"),
+    [
+        ("unneeded.txt", "base-runtime"), ("serving/unneeded.txt", "serving"), ("training/unneeded.txt", "training"),
+        ("training/cuda.txt", "training"),
+    ],
+)  # fmt: skip
 def test_what_is_left_out_is_in_the_lock(file: str, lock: str, repository: Path) -> None:
     """A name that no lock holds leaves nothing out: it is misspelt, or it went."""
     text = (repository / "images" / file).read_text(encoding="utf-8")
