@@ -26,7 +26,7 @@ UNNEEDED = (
     "numpy/_core/include",  # headers, for compiling against
     "numpy/distutils",
     "onnx/backend/test",
-    "onnxruntime/transformers",  # rewrites graphs of language models
+    "onnxruntime/transformers/models",  # of language models; quantization imports what lies beside it
     "pandas/tests",
     "psutil/tests",
     "pyarrow/_flight*",  # a server and client of Arrow tables: 31 MB

@@ -109,6 +109,7 @@ TRAINING = [
     "torch",
     "pytorch_lightning",
     "onnxscript",
+    "onnxruntime.quantization",
     "optuna",
     "transformers",
     "sklearn.ensemble",

@@ -8,23 +8,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from absent_modules import write_absent
 from models import tiny_package
 from serving_process import REQUEST, ROOT, ServerProcess, serving
 
 NUMERIC = {"hour": 0.1, "rate": 1.0, "delay": 0.2}
-# Python runs it first in every process; what it names cannot be imported, as if it were not installed.
-ABSENT = """
-import sys
-
-ABSENT = {names!r}
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if any(name == absent or name.startswith(absent + ".") for absent in ABSENT):
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Absent())
-"""
 
 
 def left_out(repository: Path) -> set[str]:
@@ -64,8 +52,7 @@ def test_a_server_with_features_needs_nothing_of_it(
     maker = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "serving_store.py"), str(store)]
     subprocess.run(maker, check=True, timeout=180, capture_output=True)
     start = tmp_path / "start"
-    start.mkdir()
-    (start / "sitecustomize.py").write_text(ABSENT.format(names=sorted(left_out(repository))))
+    write_absent(start, left_out(repository))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(start), os.environ.get("PYTHONPATH", "")])))
     package = tiny_package(tmp_path / "package", numeric=NUMERIC, request=REQUEST)
     with serving(package, tmp_path, "tiny", "--features", str(store), grpc=True) as server:

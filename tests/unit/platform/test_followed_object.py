@@ -1,5 +1,6 @@
 """Experiments and TrainJobs alike: made once, waited for, and followed while the API server is away."""
 
+import time
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_one_on_its_way_out_is_waited_for(kind: type[Any], cluster: Any, monkeyp
         if len(slept) == 3:
             cluster.delete(client.kind, "same")
 
-    monkeypatch.setattr(followed.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     client.create(manifest(client))
     assert len(slept) == 3
     assert client.read() is not None
@@ -72,7 +73,7 @@ def test_an_outage_is_sat_out(kind: type[Any], cluster: Any, monkeypatch: pytest
     client = kind(cluster, "same")
     client.create(manifest(client))
     clock = [1000.0]
-    monkeypatch.setattr(followed.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     for _ in range(2):
         cluster.cut = True
         assert client.look() is None
