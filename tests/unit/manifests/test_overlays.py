@@ -143,3 +143,12 @@ def test_monitoring_is_applied_by_itself(environment: str) -> None:
     (route,) = of_kind(alone, "AlertmanagerConfig")
     assert f".fairlead-{environment}.svc" in route["spec"]["receivers"][0]["webhookConfigs"][0]["url"]
     assert not {found["kind"] for found in overlay(environment)} & {found["kind"] for found in alone}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_mlflow_starts_no_more_processes_than_its_memory_holds(environment: str) -> None:
+    """As it comes (four workers, a runner of jobs with consumers of its own) it outgrew 2 GiB and was killed."""
+    (stateful,) = [one for one in of_kind(overlay(environment), "StatefulSet") if "mlflow" in one["metadata"]["name"]]
+    (container,) = stateful["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["--workers", "2"]
+    assert {"name": "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "value": "false"} in container["env"]
