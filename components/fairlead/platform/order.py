@@ -26,6 +26,9 @@ class ClusterOptions(Section):
         cpu_limit: What it may use at most; empty: no limit.
         memory: What it asks for; what it may use is `serving.memory_bytes`, or this where that is 0.
         node_selector: Labels of the nodes on which servers run.
+        logger_url: Where KServe's agent, a container beside each server, posts copies of requests and answers as
+            CloudEvents; the prediction log is written all the same. Empty: nowhere, and no agent.
+        logger_mode: What it posts: `request`, `response`, or `all`.
     """
 
     minimum_replicas: int = Field(default=1, ge=0, le=1000)
@@ -36,6 +39,8 @@ class ClusterOptions(Section):
     cpu_limit: str = Field(default="1", pattern=r"^([0-9]+(\.[0-9]+)?m?)?$")
     memory: str = Field(default="512Mi", pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")
     node_selector: dict[str, str] = Field(default_factory=dict)
+    logger_url: str = Field(default="", pattern=r"^(https?://.+)?$")
+    logger_mode: Literal["all", "request", "response"] = "all"
 
 
 @dataclass(frozen=True)

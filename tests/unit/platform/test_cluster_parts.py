@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_cluster import MemoryCluster
 from models import tiny_package
 
 from fairlead.errors import ConfigurationError, PlatformError
 from fairlead.platform.kubeflow import kinds
 from fairlead.platform.kubeflow.edge import count_failures
+from fairlead.platform.kubeflow.knative import KnativeRouter
 from fairlead.platform.kubeflow.modes import KServeConfig, find_gateway, find_mode
+from fairlead.platform.kubeflow.names import VERSION
 from fairlead.platform.kubeflow.pods import read_pod
 from fairlead.platform.kubeflow.scrape import Counts, read_counts, total
 from fairlead.platform.kubeflow.services import ServiceRecord, VersionRecord
@@ -74,6 +77,16 @@ def test_what_a_mode_has_not_is_refused(order: Order, change: dict[str, Any], mo
         inference_service(replace(order, **change), mode, Surroundings("n"))
 
 
+def test_a_logger_is_asked_for_only_where_one_is_named(order: Order) -> None:
+    """KServe puts its agent into every pod that names one."""
+    from dataclasses import replace
+
+    options = ClusterOptions(logger_url="http://events.n", logger_mode="request")
+    named = inference_service(replace(order, cluster=options), "standard", Surroundings("n"))
+    assert named["spec"]["predictor"]["logger"] == {"url": "http://events.n", "mode": "request"}
+    assert "logger" not in inference_service(order, "standard", Surroundings("n"))["spec"]["predictor"]
+
+
 def test_a_server_s_counters_are_read() -> None:
     """By version, without feedback; a client's mistakes are no failures, and a restarted server begins at 0."""
     counts = read_counts(METRICS, DIGEST)
@@ -95,6 +108,10 @@ def test_failures_that_only_the_gateway_saw_are_counted() -> None:
     )
     assert count_failures([text, text], {"canary": "n_m-a-predictor_", "stable": "n_m-b-predictor_"}) == {
         "canary": 6, "stable": 0,
+    }  # fmt: skip
+    kourier = 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="n/m-predictor-00002"} 4\n'
+    assert count_failures([kourier], {"00001": "n/m-predictor-00001", "00002": "n/m-predictor-00002"}) == {
+        "00001": 0, "00002": 4,
     }  # fmt: skip
 
 
@@ -166,3 +183,37 @@ def test_a_route_is_exact_to_a_hundredth_of_a_per_cent() -> None:
     assert [one["matches"][0]["headers"][0]["value"] for one in testers] == ["canary", "stable"]
     with pytest.raises(PlatformError, match="FAIRLEAD_GATEWAY"):
         find_gateway(Settings(), KServeConfig(readable=False))
+
+
+class _Kourier(MemoryCluster):
+    """A cluster whose Kourier tells what it has answered."""
+
+    def proxy(self, pod: str, port: int, path: str, namespace: str = "") -> str:
+        """The statistics of its Envoy."""
+        assert (pod, port, path, namespace) == ("kourier-1", 9000, "stats/prometheus", "kourier-system")
+        metric = 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="n/m-predictor-%s"} %s'
+        return "".join(metric % (number, number) + "\n" for number in ("00001", "00002", "00009"))
+
+
+def test_what_kourier_answered_5xx_is_told_by_version() -> None:
+    """By the revisions that have traffic; of what has none nothing is told."""
+    cluster = _Kourier()
+    traffic = [{"revisionName": f"m-predictor-{n}"} for n in ("00001", "00002")]
+    status = {"components": {"predictor": {"traffic": traffic}}}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    for kind, name, more in (
+        (kinds.INFERENCE_SERVICE, "m", {"status": status}),
+        (kinds.POD, "kourier-1", {"status": ready}),
+        (kinds.REVISION, "m-predictor-00001", {}),
+        (kinds.REVISION, "m-predictor-00002", {}),
+    ):
+        version = {"m-predictor-00001": "a" * 12, "m-predictor-00002": "b" * 12}.get(name, "")
+        labels = {"app": "3scale-kourier-gateway", VERSION: version}
+        metadata = {"name": name, "uid": name, "labels": labels}
+        cluster.create({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **more})
+    first, second, gone = (f"sha256:{letter * 64}" for letter in "abc")
+    versions = {
+        digest: VersionRecord(digest=digest, version="1", package="", manifest={}) for digest in (first, second, gone)
+    }
+    router = KnativeRouter(cluster, Settings())  # type: ignore[arg-type]
+    assert router.edge_failures(ServiceRecord(name="m", mode="knative", versions=versions)) == {first: 1, second: 2}

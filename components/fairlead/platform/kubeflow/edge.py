@@ -39,6 +39,8 @@ class Edge:
 
 
 CONTOUR = Edge({"app": "envoy"}, 8002)
+KOURIER = Edge({"app": "3scale-kourier-gateway"}, 9000)
+KOURIER_NAMESPACE = "kourier-system"  # as net-kourier's manifests have it
 
 
 class EdgeCounter:

@@ -9,6 +9,7 @@ from typing import Any
 from fairlead.errors import PlatformError, RolloutError
 from fairlead.platform.kubeflow.api import Cluster, Manifest
 from fairlead.platform.kubeflow.charge import Charge
+from fairlead.platform.kubeflow.edge import KOURIER, KOURIER_NAMESPACE, EdgeCounter
 from fairlead.platform.kubeflow.gateway import Gateway, host_of, inside
 from fairlead.platform.kubeflow.kinds import INFERENCE_SERVICE, REVISION
 from fairlead.platform.kubeflow.names import VERSION, short
@@ -32,6 +33,7 @@ class KnativeRouter:
     def __init__(self, cluster: Cluster, place: Settings) -> None:
         self._cluster, self._settings = cluster, place
         self._versions: dict[str, str] = {}
+        self._edge = EdgeCounter(cluster, KOURIER_NAMESPACE, KOURIER)
 
     def start(self, record: ServiceRecord, digest: str, manifest: Manifest) -> None:
         """Applies the version's spec; beside a stable version it gets no traffic."""
@@ -126,9 +128,18 @@ class KnativeRouter:
         return Address(reach.rstrip("/"), {"Host": host_of(url)}) if reach else Address(url)
 
     def edge_failures(self, record: ServiceRecord) -> dict[str, int]:
-        """Nothing: Knative's activator holds requests back while a revision has no server."""
-        del record
-        return {}
+        """What Kourier's Envoy counted; other gateways' statistics were not proven, and are not read.
+
+        Knative's activator holds requests back while a revision has no server; what it gives up on, no server counts.
+        """
+        traffic = self._predictor(record).get("traffic") or []
+        revisions = {entry["revisionName"]: f"{self._cluster.namespace}/{entry['revisionName']}" for entry in traffic}
+        counted = self._edge.read(revisions) or {}
+        found: dict[str, int] = {}
+        for digest in record.versions:
+            own = [count for name, count in counted.items() if self._revision_version(name) == short(digest)]
+            found |= {digest: sum(own)} if own else {}
+        return found
 
     def gateway(self, record: ServiceRecord) -> Gateway | None:
         """Knative's gateway: where the settings say; in a pod its cluster-local address."""

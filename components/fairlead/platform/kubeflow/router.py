@@ -18,7 +18,7 @@ from fairlead.platform.order import Address
 POLL_SECONDS = 0.25
 _SURE = 20  # own requests in a row that must be answered as they should, before a share of 0 or 100 % counts as there
 _SETTLE_SECONDS = 90.0
-_NO_POD = ("FailedCreate", "denied the request")  # a quota, Pod Security; a webhook
+_NO_POD = ("FailedCreate", "denied the request", "ContainerMissing")  # a quota, Pod Security; a webhook; Knative: image
 _STUCK_SECONDS = 6.0  # an image that is not there yet, or a first crash, gets this long before it counts as hopeless
 
 

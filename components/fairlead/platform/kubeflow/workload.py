@@ -124,6 +124,8 @@ def _predictor(order: Order, mode: Mode, around: Surroundings) -> dict[str, Any]
     if options.minimum_replicas != options.maximum_replicas:
         by = options.scale_by or ("concurrency" if mode == "knative" else "cpu")
         made |= {"scaleMetric": by, "scaleTarget": options.scale_at}
+    if options.logger_url:
+        made["logger"] = {"url": options.logger_url, "mode": options.logger_mode}
     if options.node_selector:
         made["nodeSelector"] = dict(options.node_selector)
     if mode == "knative":
