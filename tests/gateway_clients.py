@@ -22,6 +22,7 @@ class Clients:
         self._body = json.dumps({"instances": [instance]})
         self.failures: list[tuple[float, str]] = []
         self.answered: Counter[str] = Counter()
+        self.seconds: list[float] = []
         self.headers: dict[str, str] = {}
         self._stop, self._numbers = threading.Event(), itertools.count()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
@@ -67,12 +68,14 @@ class Clients:
     def _run(self) -> None:
         connection = self.connect()
         while not self._stop.wait(self.pause):
+            begun = time.monotonic()
             try:
                 status, digest = self.ask(connection)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append((time.monotonic(), repr(error)))
                 connection.close()
                 continue
+            self.seconds.append(time.monotonic() - begun)
             if status == 200:
                 self.answered[digest] += 1
             else:

@@ -102,3 +102,25 @@ def either(request: pytest.FixtureRequest) -> KServeHome:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, KServeHome)
     return found
+
+
+@pytest.fixture
+def real_standard(make_home: Callable[..., KServeHome], images: Callable[[str], str], gateway_url: str) -> KServeHome:
+    """Standard mode with the project's own serving image."""
+    images("serving")
+    return make_home("standard", gateway_url, "")
+
+
+@pytest.fixture
+def real_knative(make_home: Callable[..., KServeHome], images: Callable[[str], str], knative_url: str) -> KServeHome:
+    """Knative mode with the project's own serving image."""
+    images("serving")
+    return make_home("knative", knative_url, "")
+
+
+@pytest.fixture(params=["standard", pytest.param("knative", marks=pytest.mark.slow)])
+def real(request: pytest.FixtureRequest) -> KServeHome:
+    """Both modes with the project's own serving image; the second one where there is time."""
+    found = request.getfixturevalue(f"real_{request.param}")
+    assert isinstance(found, KServeHome)
+    return found

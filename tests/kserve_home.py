@@ -9,6 +9,7 @@ assert traffic.failures == []
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,11 +87,13 @@ class KServeHome:
             "secrets": [{"name": "fairlead-s3"}],
         })  # fmt: skip
 
-    def package(self, bias: float, behaviour: Mapping[str, Any] | None = None) -> tuple[ModelPackage, str]:
+    def package(
+        self, bias: float, behaviour: Mapping[str, Any] | None = None, tiny: Mapping[str, Any] | None = None
+    ) -> tuple[ModelPackage, str]:
         """Makes a package and puts it into the object store; gives it and its address."""
-        folder = self.folder / f"package{bias}{'-'.join(behaviour or {})}"
+        folder = self.folder / f"package{bias}{'-'.join(behaviour or {})}{'-'.join(tiny or {})}"
         if not folder.exists():
-            tiny_package(folder, bias=bias)
+            tiny_package(folder, bias=bias, **(tiny or {}))
             if behaviour:
                 (folder / "behaviour.json").write_text(json.dumps(behaviour))
         package = ModelPackage.open(folder)
@@ -99,10 +102,11 @@ class KServeHome:
         return package, uri
 
     def order(
-        self, name: str, bias: float, version: str, behaviour: Mapping[str, Any] | None = None, **changes: Any
-    ) -> Order:
-        """What is ordered of `deploy_model`; a stand-in's server behaves as told."""
-        package, uri = self.package(bias, behaviour)
+        self, name: str, bias: float, version: str, behaviour: Mapping[str, Any] | None = None,
+        tiny: Mapping[str, Any] | None = None, **changes: Any,
+    ) -> Order:  # fmt: skip
+        """What is ordered of `deploy_model`; a stand-in's server behaves as told, a real one's package is as told."""
+        package, uri = self.package(bias, behaviour, tiny)
         options: Mapping[str, Any] = {"ready_timeout_seconds": 120.0, "cluster": SMALL, **changes}
         made = Order(
             service=name, model="tiny", version=version, digest=package.digest, uri=uri, package=package,
@@ -170,11 +174,11 @@ class KServeHome:
             records.save(state)
         return roll_out(name, digest, **spec)
 
-    def split(self, name: str, digest: str, percent: float) -> None:
-        """Gives a canary a share by the target, as an engine in charge does."""
+    def split(self, name: str, digest: str, percent: float, shadow_percent: float = 0.0) -> None:
+        """Gives a canary a share, or copies, by the target, as an engine in charge does."""
         with Records(home().records(name)).charge(), home().connect() as serving:
             target = serving.target(name, digest)
-            target.apply_split(percent)
+            target.apply_split(percent, shadow_percent)
             target.close()
 
     @contextlib.contextmanager
@@ -189,6 +193,10 @@ class KServeHome:
                 yield process
             finally:
                 process.kill()
+
+    def kill(self, pod: str) -> None:
+        """Ends a pod at once (no time to drain), as the end of its node would."""
+        self.cluster.delete(kinds.POD, pod, grace_seconds=0)
 
     def wait_for_share(self, name: str, digest: str, seconds: float = 60) -> None:
         """Waits until a canary answers clients."""
@@ -229,8 +237,17 @@ class KServeHome:
         return done.stdout.strip()
 
 
-def roll_out(name: str, digest: str, version: str = "2", **spec: Any) -> RolloutState:
-    """Rolls a deployed version out by the engine, or goes on with it."""
+def roll_out(name: str, digest: str, version: str = "2", die_in: str = "", **spec: Any) -> RolloutState:
+    """Rolls a deployed version out by the engine, or goes on with it.
+
+    Args:
+        name: The service.
+        digest: The version.
+        version: Its number.
+        die_in: The process is killed when it has written that the rollout is in this phase; or, `promoted`, when all
+            traffic was given and nothing was removed yet.
+        spec: The rollout's section.
+    """
     parsed = RolloutSpec.parse(small_rollout(**spec), where="rollout")
     records = Records(home().records(name))
     with records.charge(), home().connect() as place:
@@ -241,7 +258,16 @@ def roll_out(name: str, digest: str, version: str = "2", **spec: Any) -> Rollout
                 name=name, digest=digest, version=version, stable=target.stable, spec=parsed.model_dump(mode="json")
             )
         going_on = RolloutSpec.parse(state.spec, where="rollout")
+
+        def save(state: RolloutState) -> None:
+            records.save(state)
+            die(state.phase)
+
+        def die(where: str) -> None:
+            if where == die_in:
+                os.kill(os.getpid(), signal.SIGKILL)
+
         try:
-            return Rollout(target, going_on, state, records.save, commanded=records.commanded).run()
+            return Rollout(target, going_on, state, save, lambda: die("promoted"), records.commanded).run()
         finally:
             target.close()

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,9 @@ ROLLOUT: dict[str, Any] = {
 
 
 @pytest.fixture(params=["standard", "knative"])
-def real(
-    request: pytest.FixtureRequest, make_home: Callable[..., KServeHome], images: Callable[[str], str]
-) -> KServeHome:
+def real(request: pytest.FixtureRequest) -> KServeHome:
     """Each mode, with the project's own serving image."""
-    images("serving")
-    url = request.getfixturevalue("gateway_url" if request.param == "standard" else "knative_url")
-    found = make_home(request.param, url, "")
+    found = request.getfixturevalue(f"real_{request.param}")
     assert isinstance(found, KServeHome)
     return found
 
