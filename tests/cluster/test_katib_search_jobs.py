@@ -131,6 +131,22 @@ def test_trials_are_jobs_and_find_what_a_laptop_finds(place: Place, monkeypatch:
 
 
 @pytest.mark.slow
+def test_trials_train_networks_in_the_training_image(
+    place: Place, images: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image that is shipped, and a recipe of torch: each trial's figure is the laptop's."""
+    network = {"recipe": "tabular-network", "epochs": 2, "seed": 7, "threads": 1, "options": {"hidden": [8]}}
+    rates = {"name": "learning_rate", "parameterType": "discrete", "feasibleSpace": {"list": ["0.01", "0.001"]}}
+    changes: dict[str, Any] = {"train": network, "parameters": [rates], "maxTrialCount": 2, "maximum_epochs": 2}
+    there = place.tune(**changes, pod={"image": images("training"), "memory": "2Gi"})
+    monkeypatch.setenv("FAIRLEAD_PLATFORM", "laptop")
+    here = place.tune(**changes, parallelTrialCount=1)
+    figures = [{trial.values["learning_rate"]: trial.metric for trial in tuned.trials} for tuned in (there, here)]
+    assert len(figures[1]) == 2
+    assert figures[0] == pytest.approx(figures[1], abs=1e-9)
+
+
+@pytest.mark.slow
 def test_a_pod_that_cannot_start_is_explained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that nobody has: the Job's deadline ends the trial, and the kubelet's words are in the error."""
     monkeypatch.setattr(experiment, "OVERHEAD_SECONDS", 20)

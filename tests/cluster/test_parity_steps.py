@@ -47,7 +47,8 @@ CHANGES: dict[str, Document] = {
         },
     },
 }  # fmt: skip
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # sums in one order
+# Sums in one order; and settings that every test has (tests/conftest.py) hold in Pods too.
+SETTINGS = {"OMP_NUM_THREADS": "1", "FAIRLEAD_ENERGY": "false", "FAIRLEAD_TRACKING": "false"}
 
 
 def steps(listed: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
@@ -65,7 +66,7 @@ def run_here(repository: Path, problem: str) -> LocalRun:
     for name, change in CHANGES[problem].items():
         values[name] = values[name] | change if isinstance(change, dict) else change
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ONE_THREAD.items():
+        for name, value in SETTINGS.items():
             patch.setenv(name, value)
         return LocalRun.of(package, values)
 
@@ -87,7 +88,7 @@ def local(repository: Path) -> Callable[[str], LocalRun]:
 def pods(cluster: Cluster, s3: Any) -> Iterator[Pods]:
     """A place for one step."""
     with fresh_namespace(cluster) as namespace:
-        place = Pods(cluster, namespace, s3, namespace, environment=ONE_THREAD)
+        place = Pods(cluster, namespace, s3, namespace, environment=SETTINGS)
         place.prepare()
         yield place
         place.clear()
