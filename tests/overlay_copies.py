@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kustomize import MANIFESTS
+from kustomize import MANIFESTS, build
 
 from fairlead.platform.kubeflow import kinds
 from fairlead.platform.kubeflow.api import Cluster
@@ -74,13 +75,32 @@ def _apply(folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def apply_storage_initializer(cluster: Cluster) -> None:
+    """Applies what manifests/cluster shares, with the storage initializer's image that this cluster has."""
+    (found,) = [one for one in build(MANIFESTS / "cluster") if one["kind"] == kinds.CLUSTER_STORAGE_CONTAINER.kind]
+    made, own = deepcopy(found), cluster.get(kinds.CLUSTER_STORAGE_CONTAINER, "default")
+    if own is not None:
+        made["spec"]["container"]["image"] = own["spec"]["container"]["image"]
+    cluster.apply(made)
+
+
 @contextmanager
-def applied(cluster: Cluster, environment: str, folder: Path) -> Iterator[Applied]:
-    """Applies a copy of an overlay while the block lasts; skips the test where the cluster lacks its kinds."""
+def applied(
+    cluster: Cluster, environment: str, folder: Path, fill_in: Callable[[Applied], None] = lambda _: None
+) -> Iterator[Applied]:
+    """Applies a copy of an overlay while the block lasts; skips the test where the cluster lacks its kinds.
+
+    Args:
+        cluster: Where to.
+        environment: The overlay.
+        folder: Where its copy goes.
+        fill_in: What is changed in the copy before it is applied.
+    """
     for name, kind in NEEDED.items():
         if not cluster.has(kind):
             pytest.skip(f"the cluster has no {name}, which the overlays make")
     copy = copy_overlay(environment, folder)
+    fill_in(copy)
     try:
         done = _apply(copy.folder)
         assert done.returncode == 0, done.stderr

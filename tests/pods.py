@@ -134,6 +134,13 @@ class Pods:
             name = key if path.is_file() else f"{key}/{file.relative_to(path)}"
             client.fput_object(bucket, name, str(file))
 
+    def download(self, uri: str, folder: Path) -> None:
+        """Brings an artifact that is a folder."""
+        for name, content in self.files(uri).items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
     def clear(self) -> None:
         """Removes the bucket with all that is in it."""
         from minio.deleteobjects import DeleteObject
