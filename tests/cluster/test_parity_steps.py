@@ -51,9 +51,13 @@ CHANGES: dict[str, Document] = {
 SETTINGS = {"OMP_NUM_THREADS": "1", "FAIRLEAD_ENERGY": "false", "FAIRLEAD_TRACKING": "false"}
 
 
-def steps(listed: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Each problem with each of its tasks."""
-    return [(problem, task) for problem, tasks in listed.items() for task in tasks]
+def steps(listed: dict[str, tuple[str, ...]]) -> list[Any]:
+    """Each problem with each of its tasks; those of flights, which take minutes, are slow."""
+    return [
+        pytest.param(problem, task, marks=[pytest.mark.slow] if problem == "flights" else [])
+        for problem, tasks in listed.items()
+        for task in tasks
+    ]
 
 
 def run_here(repository: Path, problem: str) -> LocalRun:

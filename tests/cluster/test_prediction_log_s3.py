@@ -61,6 +61,7 @@ def wait_for_rows(log: PredictionLog, count: int, seconds: float) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.slow
 def test_predictions_reach_the_object_store_and_outlive_their_pod(real: KServeHome) -> None:
     """Within the bound as Parquet, each once; the last ones, and the outcomes, when the pod is told to end."""
     name = f"log-{settings().serving_mode}"

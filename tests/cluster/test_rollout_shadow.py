@@ -34,6 +34,7 @@ def judged(state: RolloutState) -> str:
     return f"{state.outcome} after {state.seconds:.0f} s: {'; '.join(state.reasons)}"
 
 
+@pytest.mark.slow
 def test_a_canary_that_disagrees_is_rolled_back_before_any_user_met_it(real_standard: KServeHome) -> None:
     """Its answers to copies are compared with what users were answered, by the prediction log."""
     stable = real_standard.serve("strange", -0.7)
@@ -58,6 +59,7 @@ def test_a_canary_that_agrees_goes_on_to_real_traffic(real_standard: KServeHome)
     assert set(traffic.answered) == {stable, canary}
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_copies(standard: KServeHome) -> None:
     """A canary that takes 5 s for each copy, and then dies, changes nothing for users; nor does its share."""
     stable = standard.serve("patient", -0.7)
