@@ -138,3 +138,14 @@ class Registry(RuleBasedStateMachine):
 
 TestRegistry = Registry.TestCase
 TestRegistry.settings = hypothesis_settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.parametrize("registered", [0, 1, 2, 3, 4])
+def test_more_are_kept_than_there_are(registered: int) -> None:
+    """Of fewer versions than are to be kept, none goes."""
+    state = Registry()
+    for number in range(registered):
+        state.register(digest=f"sha256:{number:064d}", name=NAMES[0])
+    state.collect(keep_last=3, name="", dry_run=False)
+    assert len(state.registry.versions(NAMES[0])) == min(registered, 3)
+    state.teardown()

@@ -93,6 +93,6 @@ def _find(
 
 
 def _unneeded(versions: list[Registered], keep_last: int, served: Iterable[str]) -> list[Registered]:
-    last = {one.version for one in versions[len(versions) - keep_last :]} if keep_last else set()
+    last = {one.version for one in versions[-keep_last:]} if keep_last else set()
     needed = {one.digest for one in versions if one.aliases or one.version in last} | set(served)
     return [one for one in versions if one.digest not in needed]
