@@ -45,11 +45,17 @@ class Service(BaseHTTPRequestHandler):
         """Keeps quiet."""
 
 
+class Server(ThreadingHTTPServer):
+    """Lets all the clients connect at once, however late it gets to accept them."""
+
+    request_queue_size = 256
+
+
 @pytest.fixture
 def service() -> Iterator[ThreadingHTTPServer]:
     """A service on a free port."""
     Service.calls, Service.hosts = [], set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server = Server(("127.0.0.1", 0), Service)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
