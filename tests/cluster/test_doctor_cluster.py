@@ -67,6 +67,17 @@ def test_a_bare_namespace_is_mended_by_what_the_doctor_says(namespace: str, clus
     assert done.returncode == 0, done.stderr
     _, after = ask("")
     assert after["s3"]["state"] == "good"
+    assert "packages from" not in after  # nothing says yet where tasks put them
+    places = {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fairlead-settings", "namespace": namespace},
+        "data": {"FAIRLEAD_S3_ENDPOINT": "http://minio.elsewhere:9000"},
+    }  # fmt: skip
+    cluster.create(places)
+    _, there = ask("")
+    assert there["packages from"]["state"] == "bad"
+    assert kubectl(*there["packages from"]["mend"].split()[1:]).returncode == 0
+    _, after = ask("")
+    assert after["packages from"]["state"] == "good"
     assert "hush-hush" not in json.dumps(after)
 
 

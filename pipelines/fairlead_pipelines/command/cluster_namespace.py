@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fairlead.platform.kubeflow import kinds
 from fairlead.platform.kubeflow.api import Cluster, Manifest
@@ -12,6 +13,7 @@ from fairlead_pipelines.command.checks import Check, State
 
 NEARLY_FULL = 0.9
 _INJECTION = "katib.kubeflow.org/metrics-collector-injection"
+_S3_ENDPOINT, _S3_HTTPS = "serving.kserve.io/s3-endpoint", "serving.kserve.io/s3-usehttps"
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _UNITS = {
     "m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30,
@@ -91,6 +93,8 @@ def check_namespace(cluster: Cluster, found: Inventory, needed: Iterable[str]) -
         yield from _labels(namespace, found, set(needed))
     for wanted in WANTED:
         yield _present(cluster, wanted)
+    if found.has("kserve"):
+        yield from _packages_address(cluster, found)
     yield from _quotas(cluster)
     yield _volumes(found)
 
@@ -136,6 +140,43 @@ def _present(cluster: Cluster, wanted: Wanted) -> Check:
         again = f"kubectl -n {cluster.namespace} delete secret {wanted.name} && {mend}"
         return Check(title, "bad", f"{what}: {', '.join(spoilt)} begins or ends with a space or a newline", again)
     return Check(title, "good", f"{what} has {', '.join(wanted.keys)}")
+
+
+def _packages_address(cluster: Cluster, found: Inventory) -> Iterator[Check]:
+    """Yields whether KServe fetches packages from where tasks put them; nothing where settings or Secret are missing.
+
+    KServe's storage initializer takes no address from the settings, only from annotations of the Secret.
+    """
+    wanted = ((kinds.CONFIG_MAP, "fairlead-settings"), (kinds.SECRET, "fairlead-s3"))
+    places, secret = (cluster.get(kind, name) if cluster.may("get", kind, name) else None for kind, name in wanted)
+    endpoint = ((places or {}).get("data") or {}).get("FAIRLEAD_S3_ENDPOINT", "")
+    if secret is not None and endpoint:
+        annotations = secret["metadata"].get("annotations") or {}
+        mend = f"kubectl -n {cluster.namespace} annotate --overwrite secret fairlead-s3 "
+        yield packages_address(endpoint, annotations, found.s3_endpoint, mend)
+
+
+def packages_address(endpoint: str, annotations: Mapping[str, str], default: str, mend: str) -> Check:
+    """Says whether KServe and the tasks mean the same object store.
+
+    Args:
+        endpoint: What tasks use: http(s)://HOST:PORT.
+        annotations: Those of the Secret that holds the keys.
+        default: HOST:PORT that KServe uses where the annotations name none; empty for Amazon's.
+        mend: The command that annotates the Secret, but for the annotations.
+    """
+    parts = urlsplit(endpoint)
+    named = annotations.get(_S3_ENDPOINT, default)
+    encrypted = annotations.get(_S3_HTTPS, "1") != "0"
+    amazon = (parts.hostname or "").endswith("amazonaws.com")
+    if (amazon and not named) or named == parts.netloc:
+        if encrypted == (parts.scheme == "https"):
+            return Check("packages from", "good", f"KServe fetches them from {named or 'Amazon S3'}")
+        finding = f"KServe speaks {'https' if encrypted else 'http'} to {named}, tasks speak {parts.scheme}"
+    else:
+        finding = f"KServe fetches them from {named or 'Amazon S3'}, and tasks put them at {parts.netloc}"
+    mend += f"{_S3_ENDPOINT}={parts.netloc} {_S3_HTTPS}={int(parts.scheme == 'https')}"
+    return Check("packages from", "bad", finding, mend)
 
 
 def _overlay(cluster: Cluster) -> str:

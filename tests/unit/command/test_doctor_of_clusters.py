@@ -107,6 +107,31 @@ def test_quantities(quantity: str, number: float) -> None:
     assert cluster_namespace.amount(quantity) == number
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "named", "https", "default", "state", "part"),
+    [
+        ("http://minio:9000", "minio:9000", "0", "", "good", "minio:9000"),
+        ("http://minio:9000", "minio:9000", None, "", "bad", "KServe speaks https to minio:9000, tasks speak http"),
+        ("http://minio:9000", None, "0", "", "bad", "from Amazon S3, and tasks put them at minio:9000"),
+        ("http://minio:9000", None, "0", "minio:9000", "good", "minio:9000"),
+        ("https://minio:9000", "other:9000", None, "minio:9000", "bad", "from other:9000"),
+        ("https://s3.eu-west-1.amazonaws.com", None, None, "", "good", "Amazon S3"),
+        ("https://s3.eu-west-1.amazonaws.com", "minio:9000", None, "", "bad", "from minio:9000"),
+    ],
+)  # fmt: skip
+def test_kserve_fetches_packages_where_tasks_put_them(
+    endpoint: str, named: str | None, https: str | None, default: str, state: str, part: str
+) -> None:
+    """The Secret's annotations say where from; what the doctor advises makes them right."""
+    annotations = {"serving.kserve.io/s3-endpoint": named, "serving.kserve.io/s3-usehttps": https}
+    given = {name: value for name, value in annotations.items() if value is not None}
+    found = cluster_namespace.packages_address(endpoint, given, default, "annotate ")
+    assert (found.state, part in found.finding) == (state, True), found
+    if state == "bad":
+        advised = dict(pair.split("=") for pair in found.mend.split()[1:])
+        assert cluster_namespace.packages_address(endpoint, given | advised, default, "").state == "good"
+
+
 def test_images_depend_on_the_pipeline() -> None:
     """A pipeline that trains nothing needs no torch."""
     names = [reference.partition(":")[0] for reference in cluster_images.images_of({"ingest_dataset"})]

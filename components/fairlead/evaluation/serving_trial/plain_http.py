@@ -110,8 +110,15 @@ def send_raw(host: str, port: int, content: bytes) -> bytes:
 
     Returns:
         What came; nothing where the server closed without a word or reset the connection.
+
+    Raises:
+        ConnectionLostError: Nobody took the connection.
     """
-    with socket.create_connection((host, port), timeout=5) as connection:
+    try:
+        opened = socket.create_connection((host, port), timeout=5)
+    except OSError as error:
+        raise ConnectionLostError(f"{type(error).__name__}: {error}") from None
+    with opened as connection:
         try:
             connection.sendall(content)
             connection.shutdown(socket.SHUT_WR)

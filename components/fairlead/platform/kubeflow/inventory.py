@@ -70,6 +70,7 @@ class Inventory:
         parts: By name.
         serving_mode: KServe's default: standard or knative; empty where it cannot be read.
         gateway: The Gateway that KServe's own routes use, NAMESPACE/NAME; empty where unknown or unused.
+        s3_endpoint: HOST:PORT of the object store that KServe asks where a Secret names none; empty for Amazon's.
         gateways: Every Gateway; None where this user may not list them.
         storage_classes: Their names, the default one first and marked `(default)`; None where they cannot be listed.
         runtimes: Serving runtimes that fit: `fairlead-serving (namespace)` or `(cluster)`.
@@ -81,6 +82,7 @@ class Inventory:
     parts: Mapping[str, Part]
     serving_mode: str = ""
     gateway: str = ""
+    s3_endpoint: str = ""
     gateways: tuple[GatewayState, ...] | None = None
     storage_classes: tuple[str, ...] | None = None
     runtimes: tuple[str, ...] = ()
@@ -107,12 +109,13 @@ def take_inventory(cluster: Cluster) -> Inventory:
         part = parts[name]
         if part.present is not False and not part.version:
             parts[name] = Part(name, part.present, _controller_version(cluster, namespace, deployment))
-    mode, gateway = _serving(cluster) if parts["kserve"].present else ("", "")
+    mode, gateway, s3_endpoint = _serving(cluster) if parts["kserve"].present else ("", "", "")
     return Inventory(
         kubernetes=str(cluster.read("/version").get("gitVersion", "")),
         parts=parts,
         serving_mode=mode,
         gateway=gateway,
+        s3_endpoint=s3_endpoint,
         gateways=_gateways(cluster) if parts["gateway"].present else (),
         storage_classes=_storage_classes(cluster),
         runtimes=tuple(_named(cluster, "fairlead-serving", kinds.SERVING_RUNTIME, kinds.CLUSTER_SERVING_RUNTIME)),
@@ -165,14 +168,15 @@ def _has_pipelines(cluster: Cluster) -> bool | None:
         return None
 
 
-def _serving(cluster: Cluster) -> tuple[str, str]:
-    """KServe's default mode and the Gateway of its own routes, from its configuration."""
+def _serving(cluster: Cluster) -> tuple[str, str, str]:
+    """KServe's default mode, the Gateway of its own routes and its object store, from its configuration."""
     config = (_get(cluster, kinds.CONFIG_MAP, "inferenceservice-config", "kserve") or {}).get("data", {})
     deploy, ingress = (_section(config, name) for name in ("deploy", "ingress"))
     mode = str(deploy.get("defaultDeploymentMode", ""))
     modern = {"RawDeployment": "standard", "Standard": "standard", "Serverless": "knative", "Knative": "knative"}
     gateway = str(ingress.get("kserveIngressGateway", "")) if ingress.get("enableGatewayApi") else ""
-    return modern.get(mode, mode.lower()), gateway
+    stores = _section(config, "credentials").get("s3") or {}
+    return modern.get(mode, mode.lower()), gateway, str(stores.get("s3Endpoint", ""))
 
 
 def _section(config: Mapping[str, str], name: str) -> dict[str, Any]:
