@@ -137,7 +137,7 @@ class Registry(RuleBasedStateMachine):
 
 
 TestRegistry = Registry.TestCase
-TestRegistry.settings = hypothesis_settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestRegistry.settings = hypothesis_settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.parametrize("registered", [0, 1, 2, 3, 4])

@@ -95,6 +95,7 @@ class Rollout:
         percent = 0.0 if isinstance(step, str) else step
         if state.step_seconds == 0:
             self.judge.begin_step()
+        self.save(state)  # first: whoever finds a canary with traffic must find who gave it
         self.target.apply_split(percent, self.spec.shadow_percent if shadow else 0.0)
         if state.cursor is None:
             before = self.target.read_metrics(None)

@@ -34,6 +34,22 @@ def test_a_good_canary_goes_through_all_steps(records: Records) -> None:
     assert made.judge.canary_requests >= 150
 
 
+def test_no_traffic_is_given_before_the_state_is_kept(records: Records) -> None:
+    """An engine that is killed right after its first split has left word of it."""
+    target = SimulatedTarget()
+    made = rollout(target, records)
+    split, kept = target.apply_split, []
+
+    def apply_split(percent: float, shadow_percent: float = 0.0) -> None:
+        state = records.load()
+        kept.append(None if state is None else (state.phase, state.step))
+        split(percent, shadow_percent)
+
+    target.apply_split = apply_split  # type: ignore[method-assign]
+    made.run()
+    assert kept == [("stepping", 0), ("stepping", 1), ("stepping", 2), ("promoting", 3)]
+
+
 def test_a_first_version_is_promoted_at_once(records: Records) -> None:
     """Where nothing serves there is nothing to compare with, and no step."""
     target = SimulatedTarget(stable=None)
