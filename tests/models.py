@@ -65,6 +65,7 @@ def tiny_package(
     bias: float = BIAS,
     threshold: float = 0.5,
     request: Mapping[str, Any] | None = None,
+    checks: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
     reference_rows: int = 50,
 ) -> Path:
@@ -79,6 +80,7 @@ def tiny_package(
         bias: added to the logit: a shift makes a miscalibrated, "broken" model.
         threshold: the package's decision threshold.
         request: the package's request specification, as in package.json.
+        checks: what it declares of the values of fields.
         lineage: what lineage.json says.
         reference_rows: rows in reference.parquet.
 
@@ -102,6 +104,8 @@ def tiny_package(
         "outputs": ["probability"],
         "request": None if request is None else dict(request),
     }
+    if checks:
+        manifest["checks"] = dict(checks)
     _write_json(root / "fairlead" / "package.json", manifest)
     _write_json(root / "fairlead" / "lineage.json", dict(lineage or {"recipe": "tiny"}))
     rows = tiny_rows(reference_rows, label=label, numeric=numeric, categorical=categorical, bias=bias)

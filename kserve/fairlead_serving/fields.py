@@ -133,10 +133,16 @@ class Schema:
 
     @classmethod
     def of_inputs(cls, manifest: Manifest) -> "Schema":
-        """The schema of a package whose requests hold the model's inputs themselves."""
+        """The schema of a package whose requests hold the model's inputs themselves.
+
+        A package with a request specification declares checks of its fields. Asked with inputs instead, it makes those
+        of the fields that are inputs as well; the others do not come.
+        """
         fields = {i.name: _kind_of(i) for i in manifest.inputs}
         numeric = all(kind is NUMBER for kind in fields.values()) and MATRIX not in fields
-        checks = read_checks(manifest.checks, fields)
+        elsewhere = set((manifest.request or {}).get("fields", ())) - fields.keys()
+        declared = {name: check for name, check in manifest.checks.items() if name not in elsewhere}
+        checks = read_checks(declared, fields)
         return cls(fields, required_of(checks), checks, tuple(fields) if numeric else ())
 
     @cached_property

@@ -16,6 +16,7 @@ from models import tiny_package
 from serving_process import REQUEST, ROOT, ServerProcess, serving
 
 NUMERIC = {"hour": 0.1, "rate": 1.0, "delay": 0.2}
+CHECKS = {"flight": {"minimum": 1, "maximum": 9999}, "carrier": {"missing": "allow"}}  # a flight is no input
 ROW = {"carrier": "AA", "origin": "JFK", "flight": 1, "leaves": "2013-07-01T08:00:00-04:00"}  # predicted at 10:00 UTC
 
 
@@ -40,7 +41,7 @@ def misfit(tmp_path_factory: pytest.TempPathFactory, store: Path) -> ServerProce
 def server(tmp_path_factory: pytest.TempPathFactory, store: Path, misfit: ServerProcess) -> Iterator[ServerProcess]:
     """Serve a package that asks for the store's features."""
     folder = tmp_path_factory.mktemp("features")
-    package = tiny_package(folder / "package", numeric=NUMERIC, request=REQUEST)
+    package = tiny_package(folder / "package", numeric=NUMERIC, request=REQUEST, checks=CHECKS)
     with serving(package, folder, "tiny", "--features", str(store)) as running:
         yield running
     misfit.process.kill()
@@ -59,6 +60,22 @@ def test_features_come_from_the_store(server: ServerProcess) -> None:
     line = ask(server, "whole")
     assert line["features"] == {"carrier": "AA", "origin": "JFK", "hour": 8.0, "rate": 0.25, "delay": 7.0}
     assert (line["as_of"], line["stale"]) == ("2013-07-01T10:00:00+00:00", [])
+
+
+def test_values_that_were_declared_impossible_are_refused(server: ServerProcess) -> None:
+    """A field that is no input of the model is checked as well, and the answer says what is allowed."""
+    answer = server.predict({**ROW, "flight": 0})
+    assert (answer.status_code, "at least 1" in answer.text) == (400, True), answer.text
+
+
+def test_inputs_themselves_may_be_asked_about(store: Path, tmp_path: Path) -> None:
+    """Without its features the same package serves its inputs, as load tests ask it; checks of inputs still hold."""
+    checks = {**CHECKS, "carrier": {"missing": "refuse"}}
+    package = tiny_package(tmp_path / "package", numeric=NUMERIC, request=REQUEST, checks=checks)
+    row = {"carrier": "AA", "origin": "JFK", "hour": 8.0, "rate": 0.25, "delay": 7.0}
+    with serving(package, tmp_path, "tiny") as running:
+        assert running.predict(row).status_code == 200
+        assert running.predict({**row, "carrier": None}).status_code == 400
 
 
 def test_unknown_entities_are_missing_values(server: ServerProcess) -> None:

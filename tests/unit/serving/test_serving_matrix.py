@@ -1,6 +1,7 @@
 """Numbers as one tensor or as arrays, and what a package declares of values."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,17 @@ def test_checks_travel_in_the_manifest() -> None:
     manifest = Manifest("m", "binary", "y", INPUTS, checks=CHECKS)
     assert Manifest.from_json(manifest.to_json()).checks == CHECKS
     assert "checks" not in Manifest("m", "binary", "y", INPUTS).to_json()
+
+
+def test_checks_of_a_request_are_made_where_its_fields_come() -> None:
+    """Of a request all of them; where the inputs come instead, those of inputs; a name that is neither is an error."""
+    request = {"fields": {"a": "float64", "flight": "int64"}}
+    checks = {"a": {"minimum": 0}, "flight": {"minimum": 1}}
+    manifest = Manifest("m", "binary", "y", INPUTS, request=request, checks=checks)
+    assert set(Schema.of_request(request, checks).checks) == {"a", "flight"}
+    assert set(Schema.of_inputs(manifest).checks) == {"a"}
+    with pytest.raises(StartupError, match="'fligth', which requests do not hold"):
+        Schema.of_inputs(replace(manifest, checks={"fligth": {}}))
 
 
 @pytest.mark.parametrize(
