@@ -16,6 +16,9 @@ from fairlead_serving.gate import Gate
 from fairlead_serving.lean_http import protocol_of
 
 QUIET_SECONDS = 0.5
+# How long a connection may be idle: longer than Envoy keeps one (an hour), so that it is never the server that closes a
+# connection on which a gateway is about to send a request. That request would be answered 503, and nobody repeats it.
+IDLE_SECONDS = 3700
 logger = logging.getLogger(__name__)
 
 
@@ -68,8 +71,8 @@ class LeanRESTServer(RESTServer):  # type: ignore[misc] # kserve is untyped
         self._bound = bound
         self.config = uvicorn.Config(
             gate, host=host, port=port, log_config=None, access_log=False, lifespan="off", http=protocol_of(gate),
-            ws="none", timeout_keep_alive=75, timeout_graceful_shutdown=int(grace_seconds), server_header=False,
-            date_header=False,
+            ws="none", timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=int(grace_seconds),
+            server_header=False, date_header=False,
         )  # fmt: skip
         self._server = DrainingServer(self.config, gate, drain_seconds)
 

@@ -33,8 +33,9 @@ from fairlead_pipelines.demo.story import CANARY, CAREFUL_CANARY, CARELESS, MORE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 logger = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request of every client
 
-NAME, TRIALS, REQUESTS_PER_SECOND = "flights", 2, 25.0
+NAME, TRIALS, REQUESTS_PER_SECOND = "flights", 2, 12.0
 # Of so few trials the best need not pass every test of behaviour (11 of 500 rows failed one of which 10 may), so that
 # judge is heard here, and not obeyed.
 JUDGES = "evaluation, slices, comparison"
@@ -42,7 +43,7 @@ UNTIL = "2013-08-15"
 # The machine that runs this runs much else: what a server may take is judged by the canary, not by the clock.
 PATIENT = (
     f"tuning.maxTrialCount={TRIALS}", "server.maximum_p99_seconds=2", "load.rates=[20]", "load.p99_seconds=2",
-    "serving.ready_timeout_seconds=300", "rollout.step_timeout_seconds=300",
+    "serving.ready_timeout_seconds=300", "serving.cluster.cpu=500m", "rollout.step_timeout_seconds=300",
     f"policy.registration=[{JUDGES}, server]", f"policy.deployment=[{JUDGES}, server]",
 )  # fmt: skip
 CARELESS_HERE = (*CARELESS, f"policy.registration=[{JUDGES}]", f"policy.deployment=[{JUDGES}]")

@@ -36,17 +36,15 @@ def test_a_good_canary_goes_through_all_steps(records: Records) -> None:
 
 def test_no_traffic_is_given_before_the_state_is_kept(records: Records) -> None:
     """An engine that is killed right after its first split has left word of it."""
-    target = SimulatedTarget()
-    made = rollout(target, records)
-    split, kept = target.apply_split, []
+    kept = []
 
-    def apply_split(percent: float, shadow_percent: float = 0.0) -> None:
-        state = records.load()
-        kept.append(None if state is None else (state.phase, state.step))
-        split(percent, shadow_percent)
+    class Watched(SimulatedTarget):
+        def apply_split(self, canary_percent: float, shadow_percent: float = 0.0) -> None:
+            state = records.load()
+            kept.append(None if state is None else (state.phase, state.step))
+            super().apply_split(canary_percent, shadow_percent)
 
-    target.apply_split = apply_split  # type: ignore[method-assign]
-    made.run()
+    rollout(Watched(), records).run()
     assert kept == [("stepping", 0), ("stepping", 1), ("stepping", 2), ("promoting", 3)]
 
 

@@ -10,9 +10,10 @@ from models import tiny_package
 from fairlead.errors import ConfigurationError, PlatformError
 from fairlead.platform.kubeflow import kinds
 from fairlead.platform.kubeflow.edge import count_failures
+from fairlead.platform.kubeflow.gateway import Gateway
 from fairlead.platform.kubeflow.knative import KnativeRouter
 from fairlead.platform.kubeflow.modes import KServeConfig, find_gateway, find_mode
-from fairlead.platform.kubeflow.names import VERSION
+from fairlead.platform.kubeflow.names import VERSION, short
 from fairlead.platform.kubeflow.pods import read_pod
 from fairlead.platform.kubeflow.scrape import Counts, read_counts, total
 from fairlead.platform.kubeflow.services import ServiceRecord, VersionRecord
@@ -183,6 +184,38 @@ def test_a_route_is_exact_to_a_hundredth_of_a_per_cent() -> None:
     assert [one["matches"][0]["headers"][0]["value"] for one in testers] == ["canary", "stable"]
     with pytest.raises(PlatformError, match="FAIRLEAD_GATEWAY"):
         find_gateway(Settings(), KServeConfig(readable=False))
+
+
+def test_knative_s_gateway_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag leads to the version before until the gateway follows; the new version must answer several times alone."""
+    cluster, old, new = MemoryCluster(), "sha256:" + "b" * 64, DIGEST
+    traffic = [
+        {"revisionName": "m-predictor-00002", "tag": "latest", "url": "http://latest-m.example.com", "percent": 0},
+        {"revisionName": "m-predictor-00001", "tag": "prev", "url": "http://prev-m.example.com", "percent": 100},
+    ]
+    status = {"components": {"predictor": {"traffic": traffic, "url": "http://m.example.com"}}}
+    cluster.create({
+        "apiVersion": kinds.INFERENCE_SERVICE.api_version, "kind": kinds.INFERENCE_SERVICE.kind,
+        "metadata": {"name": "m"}, "status": status,
+    })  # fmt: skip
+    for number, digest in (("1", old), ("2", new)):
+        metadata = {"name": f"m-predictor-0000{number}", "labels": {VERSION: short(digest)}}
+        kind = kinds.REVISION
+        cluster.create({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
+    answers, asked = [old, "status 404", new, new, old, *[new] * 5, old], []
+
+    def ask(gateway: Gateway, headers: dict[str, str]) -> str:
+        asked.append((gateway.url, gateway.host, headers))
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(Gateway, "ask", ask)
+    versions = {d: VersionRecord(digest=d, version="1", package="", manifest={}) for d in (old, new)}
+    record = ServiceRecord(name="m", mode="knative", stable=old, canary=new, versions=versions)
+    router = KnativeRouter(cluster, Settings(gateway_url="http://127.0.0.1:9"))  # type: ignore[arg-type]
+    router.introduce(record, new)
+    assert asked == [("http://127.0.0.1:9", "latest-m.example.com", {})] * 10
+    with pytest.raises(PlatformError, match="has no address"):  # the service's own address leads to another version
+        router.address(record, "sha256:" + "c" * 64)
 
 
 class _Kourier(MemoryCluster):

@@ -13,7 +13,13 @@ from fairlead.platform.kubeflow.edge import KOURIER, KOURIER_NAMESPACE, EdgeCoun
 from fairlead.platform.kubeflow.gateway import Gateway, host_of, inside
 from fairlead.platform.kubeflow.kinds import INFERENCE_SERVICE, REVISION
 from fairlead.platform.kubeflow.names import VERSION, short
-from fairlead.platform.kubeflow.router import conditions, model_complaints, wait_for, wait_until_in_effect
+from fairlead.platform.kubeflow.router import (
+    conditions,
+    model_complaints,
+    wait_for,
+    wait_until_in_effect,
+    wait_until_known,
+)
 from fairlead.platform.kubeflow.services import ServiceRecord
 from fairlead.platform.order import Address
 from fairlead.settings import Settings
@@ -55,7 +61,17 @@ class KnativeRouter:
         return self._share(record, digest) == 0 and self._share(record, record.stable) == _ALL
 
     def introduce(self, record: ServiceRecord, digest: str) -> None:
-        """Nothing: Knative's gateway knows a revision as soon as it is ready."""
+        """Waits until the gateway leads testers to the version.
+
+        KServe names its address by a tag that the version before had; Knative tells who has a tag before its gateway
+        follows, and until then the other version answers.
+        """
+        gateway = self.gateway(record)
+        if gateway is not None:
+            gateway.close()
+            host = host_of(self._url(record, digest))
+            with Gateway(self.address(record, digest).url, host, record.name) as testers:
+                wait_until_known(testers, record, digest, {})
 
     def host(self, record: ServiceRecord, digest: str) -> str:
         """The address that Knative gave the predictor."""
@@ -117,15 +133,20 @@ class KnativeRouter:
 
     def address(self, record: ServiceRecord, digest: str) -> Address:
         """The revision's own host (KServe's tag routing), by the gateway or, in a pod, as it is."""
+        url, reach = self._url(record, digest), self._settings.gateway_url
+        return Address(reach.rstrip("/"), {"Host": host_of(url)}) if reach else Address(url)
+
+    def _url(self, record: ServiceRecord, digest: str) -> str:
+        """A version's URL by its tag; one that has all the traffic is reached by the service's own as well."""
         traffic = self._predictor(record).get("traffic") or []
-        versions = {entry["revisionName"]: self._revision_version(entry["revisionName"]) for entry in traffic}
-        wanted = [entry for entry in traffic if versions[entry["revisionName"]] == short(digest)]
-        tagged = [entry["url"] for entry in wanted if entry.get("url")]
-        url = tagged[0] if tagged else self.host(record, digest)
+        wanted = [entry for entry in traffic if self._revision_version(entry["revisionName"]) == short(digest)]
+        tagged = [str(entry["url"]) for entry in wanted if entry.get("url")]
+        if tagged:
+            return tagged[0]
+        url = self.host(record, digest) if self._share(record, digest) == _ALL else ""
         if not url:
             raise PlatformError(f"{record.name}: version {short(digest)} has no address; its revision is gone")
-        reach = self._settings.gateway_url
-        return Address(reach.rstrip("/"), {"Host": host_of(url)}) if reach else Address(url)
+        return url
 
     def edge_failures(self, record: ServiceRecord) -> dict[str, int]:
         """What Kourier's Envoy counted; other gateways' statistics were not proven, and are not read.
