@@ -12,34 +12,35 @@ import numpy as np
 from fairlead import atomic
 from fairlead_serving.package import MODEL
 
-_WIDTH = 1200  # some 7 GFLOP a prediction
+WIDTH = 1200  # some 7 GFLOP a prediction
 
 
-def slow_copy(package: Path, destination: Path) -> None:
+def slow_copy(package: Path, destination: Path, width: int = WIDTH) -> None:
     """Copies a model package and adds work to its graph whose result is multiplied by zero.
 
     Args:
         package: The package to copy; its graph has the input `categorical` and the output `probability`.
         destination: The package to make.
+        width: Of the square matrices that are multiplied twice a prediction.
     """
     import onnx
 
     with atomic.directory(destination) as folder:
         shutil.copytree(package, folder, dirs_exist_ok=True)
         model = onnx.load(folder / MODEL)
-        _add_useless_work(model)
+        _add_useless_work(model, width)
         onnx.checker.check_model(model)
         onnx.save(model, folder / MODEL)
 
 
-def _add_useless_work(model: Any) -> None:
+def _add_useless_work(model: Any, width: int) -> None:
     """Adds 0 · mean(A · W · A) to the probability; A depends on the input, so that no optimiser folds it away."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     for node in graph.node:
         node.output[:] = ["plain_probability" if name == "probability" else name for name in node.output]
-    weights = np.random.default_rng(0).normal(size=(_WIDTH, _WIDTH)).astype(np.float32) / _WIDTH
+    weights = np.random.default_rng(0).normal(size=(width, width)).astype(np.float32) / width
     graph.initializer.extend([
         numpy_helper.from_array(weights, "debug_weights"),
         numpy_helper.from_array(np.zeros((), np.float32), "debug_zero"),
