@@ -30,7 +30,8 @@ def judge(home: str, port: int, name: str, spec: dict[str, Any]) -> None:
     state = records.load()
     if state is not None and state.phase != "done":
         rollout.state = state
-        rollout.judge.restore(state.judge)
+        if state.judge:
+            rollout.judge.restore(state.judge)
     try:
         with records.charge():
             rollout.run()

@@ -12,7 +12,14 @@ from others import judge
 from fairlead.platform.serving import InChargeError
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2.5, 5.0], ids=["first", "middle", "late"])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(0.5, id="first"),
+        pytest.param(2.5, id="middle", marks=pytest.mark.slow),
+        pytest.param(5.0, id="late"),
+    ],
+)
 def test_an_engine_that_is_killed_leaves_a_rollout_that_the_next_one_ends(
     request: pytest.FixtureRequest, platform: Laptop, size: tuple[int, float], seconds: float
 ) -> None:

@@ -199,6 +199,7 @@ def test_phases_are_read_from_conditions() -> None:
     assert read_phase(job(("Failed", "True"))) == ("failed", "failed")
 
 
+@pytest.mark.slow
 def test_a_laptop_stands_for_all_nodes(data: Path, tmp_path: Path) -> None:
     """Two nodes of one process give the same weights as one node of two: the world is what counts."""
     for name, changes in (("nodes", {"nodes": 2}), ("processes", {"nodes": 1, "processes": 2})):
