@@ -31,7 +31,10 @@ class Gateway:
 
     def __init__(self, url: str, host: str, service: str) -> None:
         self.url, self.host, self._path = url.rstrip("/"), host, f"/v2/models/{service}/ready"
-        self._client = httpx.Client(base_url=self.url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        # A new connection for each: the threads and replicas of a gateway hear of changes one after the other, and a
+        # connection stays with one of them.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(base_url=self.url, timeout=_TIMEOUT_SECONDS, trust_env=False, limits=limits)
 
     def __enter__(self) -> Self:
         return self
