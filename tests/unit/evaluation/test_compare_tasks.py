@@ -1,5 +1,6 @@
 """compare_models for every task, several figures, clusters and trainings."""
 
+import builtins
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,9 @@ def test_wrong_sections_are_named(section: dict[str, Any], message: str) -> None
 
 
 @pytest.mark.filterwarnings("ignore:You may be attemping:RuntimeWarning")  # kfp.local's, of any image but python
-def test_the_component_takes_collected_trainings(tmp_path: Path, write_rows: Write) -> None:
+def test_the_component_takes_collected_trainings(
+    tmp_path: Path, write_rows: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a pipeline, trainings come from a loop through dsl.Collected; without them the input stays away."""
     from kfp import dsl, local
 
@@ -186,6 +189,8 @@ def test_the_component_takes_collected_trainings(tmp_path: Path, write_rows: Wri
         )  # fmt: skip
         return done.outputs["outcome"]  # type: ignore[no-any-return]
 
+    # kfp.local replaces print while a task runs; two tasks of a loop at once may leave the replacement behind
+    monkeypatch.setattr(builtins, "print", print)
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "runs"))
     assert collected().output == "approved"
     (verdict,) = (tmp_path / "runs").glob("*/compare-models/verdict")
