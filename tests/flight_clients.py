@@ -75,6 +75,7 @@ class FlightClients:
             for thread in self._threads:
                 thread.join(120)
                 assert not thread.is_alive()
+        self._loop.close()
 
     def _send(self) -> None:
         asyncio.set_event_loop(self._loop)
