@@ -7,6 +7,7 @@ assert traffic.failures == []
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -91,7 +92,8 @@ class KServeHome:
         self, bias: float, behaviour: Mapping[str, Any] | None = None, tiny: Mapping[str, Any] | None = None
     ) -> tuple[ModelPackage, str]:
         """Makes a package and puts it into the object store; gives it and its address."""
-        folder = self.folder / f"package{bias}{'-'.join(behaviour or {})}{'-'.join(tiny or {})}"
+        told = json.dumps([bias, behaviour, tiny], default=dict, sort_keys=True)
+        folder = self.folder / f"package-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
         if not folder.exists():
             tiny_package(folder, bias=bias, **(tiny or {}))
             if behaviour:

@@ -43,10 +43,15 @@ def receiver(either: KServeHome, stand_in_image: str) -> Iterator[str]:
     wait_gone(either.namespace, RECEIVER)
 
 
-def events(place: KServeHome) -> Counter[tuple[str, str]]:
-    """What came, by kind and by what its body holds. The agent posts whatever passes it, our own looks as well."""
+def events(place: KServeHome, service: str) -> Counter[tuple[str, str]]:
+    """What came of a service, by kind and by what its body holds.
+
+    The agent posts whatever passes it, our own looks as well, and later what it could not post.
+    """
     found = Counter[tuple[str, str]]()
     for one in json.loads(place.cluster.proxy(RECEIVER, 8080, "events")):
+        if not one["headers"]["ce-inferenceservicename"].startswith(service):
+            continue
         body = next((key for key in ("instances", "predictions") if key in one["body"]), "")
         found[(one["headers"]["ce-type"].removeprefix(PREFIX), body)] += 1
     return found
@@ -59,10 +64,10 @@ def test_copies_of_requests_and_answers_are_posted(either: KServeHome, receiver:
     digest = either.serve(name, -0.7, cluster=options)
     assert either.quiet_client(name).count(20) == {digest: 20}
     wanted, deadline = {("request", "instances"): 20, ("response", "predictions"): 20}, time.monotonic() + 30
-    while not all(events(either)[key] >= count for key, count in wanted.items()):
-        assert time.monotonic() < deadline, events(either)
+    while not all(events(either, name)[key] >= count for key, count in wanted.items()):
+        assert time.monotonic() < deadline, events(either, name)
         time.sleep(0.5)
-    assert {key: count for key, count in events(either).items() if key[1]} == wanted
+    assert {key: count for key, count in events(either, name).items() if key[1]} == wanted
     either.kill(RECEIVER)
     wait_gone(either.namespace, RECEIVER)
     with either.clients(name) as traffic:

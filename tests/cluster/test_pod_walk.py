@@ -80,7 +80,7 @@ def walk(repository: Path, name: str, pods: Pods, changes: Document) -> Walk:
         if "defaultValue" in g
     }
     merged = {k: defaults[k] | v if isinstance(v, dict) else v for k, v in changes.items()}
-    return Walk(package, merged, pods.run, f"s3://{pods.bucket}/{name}")
+    return Walk(package, merged, lambda step, *rest: pods.run(f"{name}-{step}", *rest), f"s3://{pods.bucket}/{name}")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import yaml
 from katib_cluster import fresh_bucket, give_keys
 from unit.training.late_rows import MODEL, late_table, write_table
 
-from fairlead.errors import ConfigurationError, DataError
+from fairlead.errors import ConfigurationError
 from fairlead.objects import Objects
 from fairlead.platform.kubeflow import kinds
 from fairlead.platform.kubeflow.api import Cluster
@@ -171,7 +171,7 @@ def test_a_run_that_is_called_off_goes_on_later(place: Place, caplog: pytest.Log
 
 def test_what_cannot_be_right_ends_at_once(place: Place) -> None:
     """The error is that of the process which raised it; Trainer makes no further attempt."""
-    with pytest.raises(DataError, match="always"):
+    with pytest.raises(ConfigurationError, match="'always' is among the model's inputs"):
         place.train("there", label="always", nodes=2)
     assert not place.jobs()
 
