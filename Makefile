@@ -33,7 +33,7 @@ demo: $(VENV)/.laptop ## From raw flights to a canaried model: set up, train, se
 	$(BIN)/fairlead demo
 
 test: lint ## Lint, types, import rules and the default tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev ## The tests that take minutes
 	$(BIN)/pytest -m "slow and not cluster and not gpu" $(PYTEST_ARGS)

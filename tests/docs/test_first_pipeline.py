@@ -23,6 +23,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "FAIRLEAD_HOME": home, "FAIRLEAD_SERVING_PORT": str(port)}
 
 
+@pytest.mark.slow
 def test_a_stranger_can_follow_it(repository: Path, tmp_path: Path, shell: dict[str, str]) -> None:
     """Every shell block succeeds in order, with the files as printed; the model serves in between."""
     text = (repository / "docs" / "first-pipeline.md").read_text()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from kfp_backend import kfp_backend
 from kfp_life import Plan
@@ -18,6 +19,7 @@ from fairlead_pipelines.packages.package import read
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_a_stranger_can_follow_it(repository: Path, tmp_path: Path) -> None:
     """Every command of the page succeeds in order, and does what the text around it says."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

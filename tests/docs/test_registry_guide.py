@@ -19,7 +19,7 @@ from fairlead_serving.package import package_digest
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(params=["mlflow", "kubeflow"])
+@pytest.fixture(params=[pytest.param("mlflow", marks=pytest.mark.slow), "kubeflow"])
 def registered(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Three versions of the guide's model."""
     with serve() if request.param == "kubeflow" else nullcontext() as server:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from fairlead.tuning.trial_job import TrialJob
@@ -23,6 +24,7 @@ def run(words: list[str], folder: Path) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_the_tuning_page_can_be_followed(repository: Path, tmp_path: Path) -> None:
     """The search runs in two processes, goes on when more trials are asked for, and becomes an Experiment."""
     blocks = BLOCK.findall((repository / "docs" / "tuning.md").read_text())

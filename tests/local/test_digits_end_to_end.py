@@ -13,6 +13,7 @@ from commands import Command
 
 from fairlead.datasets import read_table
 
+pytestmark = pytest.mark.slow  # by default flights alone goes the whole way, through the same components
 SMALL = (
     "augmentation.copies=1",
     "train.epochs=3",

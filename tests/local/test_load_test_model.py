@@ -46,7 +46,7 @@ def run(package: Path, tmp_path: Path) -> Run:
     return load
 
 
-@pytest.mark.parametrize("protocol", ["v2-binary", "grpc"])
+@pytest.mark.parametrize("protocol", [pytest.param("v2-binary", marks=pytest.mark.slow), "grpc"])
 def test_a_good_server_is_approved(run: Run, package: Path, tmp_path: Path, protocol: str) -> None:
     """The highest rate that met the objective is told, with quantiles that so many requests can tell."""
     done = run(other=False, protocol=protocol, rows_per_request=3)

@@ -17,7 +17,7 @@ from fairlead.platform.serving import InChargeError
     [
         pytest.param(0.5, id="first"),
         pytest.param(2.5, id="middle", marks=pytest.mark.slow),
-        pytest.param(5.0, id="late"),
+        pytest.param(5.0, id="late", marks=pytest.mark.slow),
     ],
 )
 def test_an_engine_that_is_killed_leaves_a_rollout_that_the_next_one_ends(

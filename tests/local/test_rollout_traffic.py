@@ -111,7 +111,7 @@ def test_a_good_shadow_gets_traffic_and_is_promoted(platform: Laptop) -> None:
     assert rollout.judge.figures()["disagreement_canary_observations"] >= 60
 
 
-@pytest.mark.parametrize("fault", ["wrong", "hung", "slow"])
+@pytest.mark.parametrize("fault", ["wrong", pytest.param("hung", marks=pytest.mark.slow), "slow"])
 def test_a_bad_shadow_is_never_seen_by_a_user(platform: Laptop, fault: str) -> None:
     """Wrong answers are rolled back from copies alone; a frozen or slow shadow makes nobody wait."""
     name = f"shadow-{fault}"

@@ -137,6 +137,7 @@ def publishing(package: Path, folder: Path, location: str) -> Iterator[BucketPro
         server.process.wait()
 
 
+@pytest.mark.slow
 def test_an_s3_that_says_nothing_fails_no_prediction(
     tmp_path: Path, package: Path, black_hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,10 @@ def write(path: Path, columns: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("task", ["multiclass", "regression", "ranking", "pictures"])
+@pytest.mark.parametrize(
+    "task",
+    [*(pytest.param(task, marks=pytest.mark.slow) for task in ("multiclass", "regression")), "ranking", "pictures"],
+)
 def test_models_of_every_task_are_tried(tmp_path: Path, task: str) -> None:
     """Classes, numbers, scores and pictures: parity over every protocol, and what is malformed is refused."""
     if task == "pictures":

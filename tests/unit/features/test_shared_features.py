@@ -238,6 +238,7 @@ def test_a_killed_run_is_made_good(world: Any, shared: str, redis: RedisServer, 
     assert not list(RedisOnline(settings(), "shops__fresh").keys())
 
 
+@pytest.mark.slow
 def test_two_materializers_at_once(world: Any, shared: str, tmp_path: Path) -> None:
     """They take turns: in the end the store holds one of the moments whole, and its state says which."""
     context = multiprocessing.get_context("spawn")

@@ -171,6 +171,7 @@ store.register(sys.argv[1], sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_registration_is_no_version(package: Path, model: str, home: str, tmp_path: Path) -> None:
     """SIGKILL while the package is uploaded: there is no version of half a package; the next run goes on."""
     (package / "big.bin").write_bytes(os.urandom(60_000_000))

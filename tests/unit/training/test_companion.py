@@ -78,6 +78,7 @@ def test_a_training_is_measured_and_tracked(
     assert not list(own_state.glob("work/training-*"))
 
 
+@pytest.mark.slow
 def test_a_tracking_server_that_is_down_costs_a_warning(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_without_energy_and_tracking_there_is_no_companion(data: Path, tmp_path:
     assert "Energy was not measured" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_training_s_run_goes_on(tmp_path: Path) -> None:
     """Its run is marked as killed; the next attempt goes on with the same run and sends each step once."""
     work, uri = tmp_path / "work", f"sqlite:///{tmp_path / 'mlflow.db'}"

@@ -112,7 +112,7 @@ def test_bf16_and_parts_in_two_processes(tmp_path: Path) -> None:
     agree(fit(toy(), toy_spec(precision="bf16", accumulate=4), ignore), two, 1e-3)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=slow)])
 def test_processes_that_are_killed_go_on_to_the_same_bits(strategy: str, tmp_path: Path) -> None:
     """Kill -9 of all processes at different moments; the next ones agree in every bit with undisturbed ones."""
     spec, work = toy_spec(strategy=strategy, save_every_seconds=0), tmp_path / "work"

@@ -78,6 +78,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_killed_nodes_go_on_bit_by_bit(data: Path, bucket: str, tmp_path: Path) -> None:
     """Both nodes start anew with empty disks after one was killed; the checkpoint is that of an unbroken training."""
     job = job_of(data)

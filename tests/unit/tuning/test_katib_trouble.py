@@ -82,6 +82,7 @@ def test_a_failed_suggestion_says_why(place: Place, katib: KatibController, monk
         place.tune(parameters=[RATE])
 
 
+@pytest.mark.slow
 def test_time_that_is_up_ends_the_search(place: Place, katib: KatibController) -> None:
     """What has ended by then counts, what runs is cut off, and the Experiment goes."""
     tuned = place.tune(
@@ -161,6 +162,7 @@ def test_a_killed_run_is_followed_up(place: Place, katib: KatibController, tmp_p
     assert len(notes) == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_is_upgraded_is_waited_for(place: Place, katib: KatibController) -> None:
     """Some seconds without an API server end no search."""
 

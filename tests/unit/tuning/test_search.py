@@ -75,6 +75,7 @@ def test_a_search_that_was_cut_off_goes_on(tmp_path: Path, name: str, cut: int) 
     assert [trial.number for trial in resumed] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_search_cut_off_between_two_writes_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever write of the study is the last one before a kill, a resumed search ends with the same trials."""
     from sqlalchemy.orm import Session

@@ -90,7 +90,7 @@ def alive(process: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("parallel", [1, 2])
+@pytest.mark.parametrize("parallel", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_search_loses_and_repeats_nothing(tmp_path: Path, parallel: int) -> None:
     """After six kills at random moments every trial is there, none ran again that had ended, and no worker is left."""
     searcher, rng = Searcher(tmp_path, parallel), random.Random(parallel)
@@ -123,7 +123,7 @@ def test_a_killed_search_loses_and_repeats_nothing(tmp_path: Path, parallel: int
     assert kept.items() <= {row["trial"]: repr(10.0 ** row["log10_learning_rate"]) for row in table}.items()
 
 
-@pytest.mark.parametrize("parallel", [1, 2])
+@pytest.mark.parametrize("parallel", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, parallel: int) -> None:
     """After ctrl-C the workers are gone, the log says what to do, and the next run does only the rest."""
     searcher = Searcher(tmp_path, parallel)
