@@ -48,7 +48,7 @@ def _register_all(packages: list[Path], model: str, home: Path | None) -> None:
         store.keep_verdict(model, Verdict("canary", done.digest, "approved"))
 
 
-@pytest.mark.parametrize("machines", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("machines", [1, 4])
 def test_registrations_at_once_lose_nothing(tmp_path: Path, model: str, backend: str, machines: int) -> None:
     """4 processes, on one machine or four, register 3 packages each, one of them common: 9 versions with all notes."""
     if backend == "mlflow" and machines > 1:
